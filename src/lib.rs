@@ -1,0 +1,12 @@
+//! Ringway: an edge proxy for Linux. Traefik's configuration on thread-per-core io_uring shards,
+//! where a configuration change costs O(change) and never disturbs a request.
+//!
+//! The modules form layers; a module uses only those below it (a test enforces it):
+//!
+//! ```text
+//! cli → control → api → provider → watcher → plan → shard → exchange → router → middleware
+//!     → service → http → tls → observe → rules → config → io
+//! ```
+//!
+//! `docs/architecture.md` tells what each layer is for and how a request and a change pass through.
+#![warn(missing_docs)]

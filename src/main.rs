@@ -1,0 +1,3 @@
+//! The `ringway` binary: everything it does lives in the library's `cli`.
+
+fn main() {}
