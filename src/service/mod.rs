@@ -114,8 +114,9 @@ pub struct Server {
 pub struct Transport {
     /// Qualified name; `default@internal` for the static one.
     pub name: Arc<str>,
-    /// Most idle connections kept per upstream host, over all shards. `0`: Go's default of 2.
-    pub max_idle_conns_per_host: u32,
+    /// Most idle connections kept per upstream host, over all shards. Zero: Go's default of 2;
+    /// negative: none is kept.
+    pub max_idle_conns_per_host: i32,
     /// Limit for establishing a connection; zero: none.
     pub dial_timeout: Duration,
     /// Limit from the request's last byte to the response head; zero: none.
