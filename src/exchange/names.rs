@@ -12,12 +12,8 @@ use rustc_hash::FxHashMap;
 
 use crate::service::NameId;
 
-/// Why a name has no address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameError(pub Arc<str>);
-
-/// What the control thread knows of a name.
-pub type Resolution = Result<Arc<[IpAddr]>, NameError>;
+/// What the control thread knows of a name: its addresses, or why it has none.
+pub type Resolution = Result<Arc<[IpAddr]>, Arc<str>>;
 
 /// Addresses by name.
 #[derive(Default)]
@@ -58,7 +54,7 @@ impl Names {
     ///
     /// # Errors
     /// The resolver's reason, when the name has never resolved.
-    pub async fn address(&self, id: NameId, attempt: usize) -> Result<IpAddr, NameError> {
+    pub async fn address(&self, id: NameId, attempt: usize) -> Result<IpAddr, Arc<str>> {
         poll_fn(|cx| {
             let mut by_id = self.by_id.borrow_mut();
             let name = by_id.entry(id).or_default();
@@ -70,7 +66,7 @@ impl Names {
                     let at = name.next.get().wrapping_add(attempt) % addresses.len();
                     Poll::Ready(Ok(addresses[at]))
                 }
-                Some(Ok(_)) => Poll::Ready(Err(NameError("the name has no address".into()))),
+                Some(Ok(_)) => Poll::Ready(Err("the name has no address".into())),
                 Some(Err(error)) => Poll::Ready(Err(error.clone())),
                 None => {
                     name.waiting.push(cx.waker().clone());

@@ -62,6 +62,11 @@ impl Pump {
         }
     }
 
+    /// Nothing to move.
+    pub(crate) fn finished() -> Self {
+        Self::new(BodyDecoder::None, Framing::Identity, Some(0))
+    }
+
     /// Whether the body has been read to its end and queued.
     pub(crate) fn is_done(&self) -> bool {
         self.done
