@@ -13,3 +13,4 @@
 
 pub mod io;
 pub mod http;
+pub mod rules;
