@@ -14,3 +14,4 @@
 pub mod io;
 pub mod http;
 pub mod rules;
+pub mod config;
