@@ -15,3 +15,4 @@ pub mod io;
 pub mod http;
 pub mod rules;
 pub mod config;
+pub mod http;
