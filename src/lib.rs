@@ -11,8 +11,13 @@
 //! `docs/architecture.md` tells what each layer is for and how a request and a change pass through.
 #![warn(missing_docs)]
 
-pub mod io;
-pub mod http;
-pub mod rules;
 pub mod config;
+pub mod exchange;
 pub mod http;
+pub mod io;
+pub mod middleware;
+pub mod observe;
+pub mod router;
+pub mod rules;
+pub mod service;
+pub mod shard;

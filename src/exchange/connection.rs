@@ -1,12 +1,14 @@
 //! One downstream connection while it has a worker: reads a request, runs its exchange, and again,
 //! until nothing more is there. Then the connection is parked and the worker goes.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::deliver::After;
 use super::edge;
+use super::forward::Reply;
 use super::head::{Head, PartialHead};
 use super::local::Local;
 use super::pipeline::Exchange;
@@ -14,13 +16,13 @@ use super::proxy_protocol::{self, Parsed};
 use super::record::Notes;
 use super::settings::EntryPointSettings;
 use super::worker::ConnectionTag;
-use crate::http::error::{Cause, RequestError, write_rejection};
-use crate::http::{Fields, Method, RequestHead, ResponseHead, TargetForm, h1};
+use crate::http::error::write_rejection;
+use crate::http::{
+    Cause, Fields, Method, Peer, RequestError, RequestHead, ResponseHead, TargetForm, h1,
+};
 use crate::io::{Instant, Stream};
+use crate::middleware::PathMarks;
 use crate::rules;
-
-/// A deadline that never comes, for limits that are off.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What a worker keeps from one request to the next.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
     pub(crate) partial: PartialHead,
+    pub(crate) path_marks: PathMarks,
     pub(crate) bytes: Vec<u8>,
     pub(crate) notes: Notes,
 }
@@ -54,6 +57,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
             None => return,
         }
     }
+    let forwarded = Peer::new(client.ip(), false, &entry_point.forwarded);
     loop {
         stream.set_deadline(after(local, entry_point.read_timeout));
         match read_request(&stream, entry_point, scratch).await {
@@ -65,7 +69,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
             }
         }
         tag.requests += 1;
-        let outcome = exchange(local, entry_point, &stream, client, tag, scratch).await;
+        let outcome = exchange(local, entry_point, &stream, client, &forwarded, tag, scratch).await;
         match outcome {
             After::KeepAlive => {}
             After::Close => return stream.close_gracefully(),
@@ -75,7 +79,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         if stream.inbox_len() > 0 {
             continue; // A pipelined request.
         }
-        let idle_until = local.io.now() + limit(entry_point.idle_timeout);
+        let idle_until = limit(local.io.now(), entry_point.idle_timeout);
         if !has_proxy_address {
             return stream.park_downstream(idle_until);
         }
@@ -90,9 +94,9 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
 /// Stands for the address of a peer that has none (a Unix socket).
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// A limit that may be off (zero), as a duration.
-pub fn limit(timeout: Duration) -> Duration {
-    if timeout.is_zero() { NEVER } else { timeout }
+/// When a limit that may be off (zero) ends.
+pub fn limit(now: Instant, timeout: Duration) -> Instant {
+    if timeout.is_zero() { Instant::NEVER } else { now + timeout }
 }
 
 fn after(local: &Local, timeout: Duration) -> Option<Instant> {
@@ -125,21 +129,15 @@ async fn exchange(
     entry_point: &EntryPointSettings,
     stream: &Stream,
     client: SocketAddr,
+    peer: &Peer,
     tag: ConnectionTag,
     scratch: &mut Scratch,
 ) -> After {
     local.stats.count(|s| &s.requests);
     let _active = Active::new(local);
     let close = local.is_draining() || is_worn_out(local, entry_point, tag);
-    let admitted = edge::admit(
-        &mut scratch.request,
-        entry_point,
-        local,
-        client,
-        false,
-        &mut scratch.bytes,
-    );
-    let mut exchange = Exchange::new(local, entry_point, stream, client, scratch);
+    let admitted = edge::admit(&mut scratch.request, entry_point, local, peer);
+    let mut exchange = Exchange::new(local, entry_point, stream, client, peer, scratch);
     exchange.notes.start(local);
     if exchange.request.body.is_empty() {
         exchange.request_received();
@@ -159,7 +157,7 @@ fn is_worn_out(local: &Local, entry_point: &EntryPointSettings, tag: ConnectionT
     }
     let oldest = entry_point.keep_alive_max_time;
     !oldest.is_zero()
-        && local.io.now().as_secs().saturating_sub(u64::from(tag.accepted)) >= oldest.as_secs()
+        && tag.age(local.io.now()) >= oldest
 }
 
 /// Counts a running exchange, also when it is cancelled or panics.
@@ -182,11 +180,11 @@ impl Drop for Active<'_> {
 
 impl Exchange<'_> {
     /// Finds the router for the request and runs it.
-    async fn route(&mut self) -> super::forward::Reply {
+    async fn route(&mut self) -> Reply {
         if self.request.target_form == TargetForm::Asterisk && self.request.method == Method::Options {
             // As Go's server does: the question is about the proxy, not about a route.
             self.response.start(200, 0);
-            return super::forward::Reply::Fixed(super::forward::FixedBody::Static(b""));
+            return Reply::Fixed(Cow::Borrowed(b""));
         }
         // One request, one revision: this view is kept to the response head, no longer.
         let view = self.local.view();
@@ -194,11 +192,11 @@ impl Exchange<'_> {
         let Some(routes) = view.entry_points.get(entry_point) else {
             return self.fail(Cause::NoRoute);
         };
-        let table = if self.secure { &routes.https } else { &routes.http };
+        let table = if self.peer.is_tls() { &routes.https } else { &routes.http };
         let found = {
             let request = RouteRequest {
                 head: self.request,
-                client: self.client_addr.ip(),
+                client: self.peer.ip(),
             };
             table.lookup(&request, &mut self.local.regex.borrow_mut())
         };
@@ -210,7 +208,7 @@ impl Exchange<'_> {
             self.notes.router = Some(route.name.clone());
         }
         if let Some(denied) = &route.encoded_characters
-            && denied.refuses(self.request.path())
+            && !denied.allows(self.request.path())
         {
             return self.fail(Cause::EncodedCharacter);
         }

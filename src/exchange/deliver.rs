@@ -3,10 +3,11 @@
 //! Small bodies leave in one piece with their head. A body that is cut short upstream cuts the client's
 //! connection, so that nobody takes a part for the whole.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use super::forward::{FixedBody, Reply, UpstreamReply};
+use super::forward::{Reply, UpstreamReply};
 use super::pipeline::Exchange;
 use super::pump::{Framing, Pump, PumpError};
 use super::tunnel;
@@ -30,7 +31,7 @@ impl Exchange<'_> {
     pub(crate) async fn deliver(&mut self, reply: Reply, close: bool) -> After {
         self.notes.status = self.response.status;
         let after = match reply {
-            Reply::Fixed(body) => self.deliver_fixed(&body, close),
+            Reply::Fixed(body) => self.deliver_fixed(body, close),
             Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
             Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
         };
@@ -38,7 +39,7 @@ impl Exchange<'_> {
         after
     }
 
-    fn deliver_fixed(&mut self, body: &FixedBody, close: bool) -> After {
+    fn deliver_fixed(&mut self, body: Cow<'static, [u8]>, close: bool) -> After {
         if self.response.status == 499 {
             return After::Abort;
         }
@@ -49,14 +50,12 @@ impl Exchange<'_> {
         self.write_head(keep_alive, &mut head);
         let mut tail = None;
         if self.request.method != Method::Head {
-            match body {
-                FixedBody::Static(bytes) => head.extend_from_slice(bytes),
-                FixedBody::Owned(bytes) if bytes.len() <= head.spare_len() => {
-                    head.extend_from_slice(bytes);
-                }
-                FixedBody::Owned(bytes) => tail = Some(Chunk::from_vec(bytes.clone())),
+            self.notes.response_bytes = body.len() as u64;
+            if body.len() <= head.spare_len() {
+                head.extend_from_slice(&body);
+            } else {
+                tail = Some(Chunk::from_vec(body.into_owned()));
             }
-            self.notes.response_bytes = body.as_bytes().len() as u64;
         }
         self.downstream.queue(head.freeze());
         if let Some(tail) = tail {
@@ -67,7 +66,7 @@ impl Exchange<'_> {
 
     async fn deliver_upstream(&mut self, reply: UpstreamReply, close: bool) -> After {
         let UpstreamReply { stream, pool, body, length, mut upload, reusable, _in_flight } = reply;
-        hop::strip_response(self.response);
+        hop::prepare_response(self.response);
         let endless = !self.response.reframe(self.request.version);
         let keep_alive = !close && !endless && self.request.keep_alive && upload.is_none();
         let framing = match self.response.body {
@@ -106,7 +105,7 @@ impl Exchange<'_> {
 
     async fn deliver_tunnel(&mut self, reply: UpstreamReply) -> After {
         self.local.stats.count(|s| &s.tunnels);
-        hop::strip_response(self.response);
+        hop::prepare_response(self.response);
         let mut head = self.local.io.buffer();
         self.write_head(true, &mut head);
         self.downstream.queue(head.freeze());

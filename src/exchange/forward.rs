@@ -5,6 +5,7 @@
 //! answer has arrived, the method is safe or carries an `Idempotency-Key`, and no body was streamed (as
 //! Go's transport, and so Traefik, does).
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -14,9 +15,9 @@ use std::time::Duration;
 use super::local::Local;
 use super::pipeline::Exchange;
 use super::pump::{Pump, PumpError};
-use crate::http::error::Cause;
+use crate::http::{Cause, ResponseError};
 use crate::http::h1::{self, BodyDecoder};
-use crate::http::{BodyLength, Token, Version, forwarded, hop};
+use crate::http::{BodyLength, Token, Version, forwarded, hop, status};
 use crate::io::{Address, Chunk, Stream};
 use crate::router::mailbox::Health;
 use crate::router::snapshot::{ServiceSlot, Snapshot};
@@ -53,28 +54,11 @@ pub(crate) struct UpstreamReply {
 /// What came of forwarding. The head is in the exchange's `response`.
 pub(crate) enum Reply {
     /// A text of the proxy's own.
-    Fixed(FixedBody),
+    Fixed(Cow<'static, [u8]>),
     /// From an origin.
     Upstream(UpstreamReply),
     /// From an origin that switched protocols.
     Tunnel(UpstreamReply),
-}
-
-/// The body of an answer of the proxy's own.
-pub(crate) enum FixedBody {
-    /// Known at compile time.
-    Static(&'static [u8]),
-    /// Made for this answer.
-    Owned(Vec<u8>),
-}
-
-impl FixedBody {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            FixedBody::Static(bytes) => bytes,
-            FixedBody::Owned(bytes) => bytes,
-        }
-    }
 }
 
 /// How the exchange stands towards `Expect: 100-continue`.
@@ -98,25 +82,32 @@ impl Exchange<'_> {
             self.notes.service = Some(service.name.clone());
         }
         match &service.kind {
-            ServiceKind::Internal(internal) => Ok(self.answer_internally(*internal)),
             ServiceKind::LoadBalancer(balancer) => self.balance(service, balancer).await,
+            ServiceKind::Internal(Internal::Ping) => Ok(self.ping()),
+            ServiceKind::Internal(Internal::Noop) => {
+                self.response.start(418, 0);
+                Ok(Reply::Fixed(Cow::Borrowed(b"")))
+            }
+            ServiceKind::Internal(Internal::Api) => {
+                let local = self.local;
+                let api = local.settings.api.as_ref().ok_or(Cause::NoServer)?;
+                let balancer = api.load_balancer().ok_or(Cause::Internal)?;
+                self.balance(api, balancer).await
+            }
         }
     }
 
-    fn answer_internally(&mut self, internal: Internal) -> Reply {
-        let (status, body): (u16, &'static [u8]) = match internal {
-            Internal::Noop => (418, b"I'm a teapot"),
-            Internal::Ping => match self.local.health() {
-                Health::Ready => (200, b"OK"),
-                Health::Starting => (503, b"Service Unavailable"),
-                Health::Terminating => {
-                    let status = self.local.settings.terminating_status;
-                    (status, crate::http::status::reason(status).as_bytes())
-                }
-            },
+    fn ping(&mut self) -> Reply {
+        let (status, body) = match self.local.health() {
+            Health::Ready => (200, "OK"),
+            Health::Starting => (503, "Service Unavailable"),
+            Health::Terminating => {
+                let status = self.local.settings.terminating_status;
+                (status, status::reason(status).unwrap_or_default())
+            }
         };
         self.response.start(status, body.len() as u64);
-        Reply::Fixed(FixedBody::Static(body))
+        Reply::Fixed(Cow::Borrowed(body.as_bytes()))
     }
 
     async fn balance(
@@ -160,8 +151,8 @@ impl Exchange<'_> {
     /// hop-by-hop fields removed, the server's path prefix.
     fn prepare_for_hop(&mut self, server: &Server, balancer: &LoadBalancer) {
         let policy = &self.entry_point.forwarded;
-        forwarded::append_client(self.request, policy, self.client_addr.ip(), self.bytes);
-        hop::strip_request(self.request);
+        forwarded::proxy(self.request, policy, self.peer);
+        hop::prepare_request(self.request);
         if let Some(prefix) = &server.path_prefix {
             self.request.join_path(prefix.as_bytes());
         }
@@ -229,7 +220,7 @@ impl Exchange<'_> {
             }
             interim += 1;
             if interim > MAX_INTERIM_RESPONSES {
-                return Err(Cause::MalformedResponse(crate::http::error::ResponseError::StatusLine));
+                return Err(Cause::MalformedResponse(ResponseError::StatusLine));
             }
             if self.response.status == 100 {
                 waits = Continue::Go;
@@ -240,7 +231,7 @@ impl Exchange<'_> {
         upstream.set_deadline(None);
         if self.response.status == 101 {
             if !(self.request.upgrade && self.response.upgrade) {
-                return Err(Cause::MalformedResponse(crate::http::error::ResponseError::StatusLine));
+                return Err(Cause::MalformedResponse(ResponseError::StatusLine));
             }
             return Ok(true);
         }
@@ -304,7 +295,7 @@ impl Exchange<'_> {
         if self.request.version == Version::Http10 {
             return;
         }
-        hop::strip_response(self.response);
+        hop::prepare_response(self.response);
         let mut head = self.local.io.buffer();
         self.write_head(false, &mut head);
         self.downstream.queue(head.freeze());
@@ -413,7 +404,7 @@ async fn dial_addresses(local: &Local, server: &Server) -> Result<Stream, Cause>
     };
     match &server.address {
         ServerAddress::Fixed(address) => connect(Address::Inet(*address)).await,
-        ServerAddress::Abstract(name) => connect(Address::UnixAbstract(name.clone())).await,
+        ServerAddress::Abstract(name) => connect(Address::Abstract(name.to_vec())).await,
         ServerAddress::Name { id, port, .. } => {
             let mut failure = Cause::UpstreamConnect;
             for attempt in 0..MAX_DIALS {

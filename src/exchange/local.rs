@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
@@ -11,11 +12,11 @@ use super::settings::EntryPointSettings;
 use super::view::View;
 use crate::http::DateText;
 use crate::io::Handle;
-use crate::middleware::AuthCache;
+use crate::middleware::FilterMemory;
 use crate::observe::access_log::RecordSink;
 use crate::router::mailbox::Health;
 use crate::rules::RegexCaches;
-use crate::service::{PoolId, StateId};
+use crate::service::{PoolId, Service, StateId};
 use crate::service::balancer::Balancer;
 use crate::service::pool::Pools;
 
@@ -27,8 +28,12 @@ pub struct LocalSettings {
     pub shards: u32,
     /// What `/ping` answers while terminating (Traefik: `ping.terminatingStatusCode`).
     pub terminating_status: u16,
+    /// The API thread as a service, where `api@internal` and its like are sent.
+    pub api: Option<Service>,
     /// `X-Forwarded-Server`.
     pub hostname: Box<str>,
+    /// Random, known to this process alone; keys what filters remember of passwords.
+    pub secret: [u8; 32],
 }
 
 /// Shared by the exchanges of a shard.
@@ -48,7 +53,7 @@ pub struct Local {
     /// Counters; single writer.
     pub stats: ExchangeStats,
     pub(super) regex: RefCell<RegexCaches>,
-    pub(super) auth: RefCell<AuthCache>,
+    pub(super) memory: RefCell<FilterMemory>,
     view: RefCell<Rc<View>>,
     balancers: RefCell<FxHashMap<StateId, Rc<Balancer>>>,
     health: Cell<Health>,
@@ -84,6 +89,7 @@ impl Local {
         offload: Offload,
         records: RecordSink,
     ) -> Rc<Self> {
+        let memory = RefCell::new(FilterMemory::new(settings.secret));
         Rc::new(Self {
             io,
             settings,
@@ -93,12 +99,12 @@ impl Local {
             records,
             stats: ExchangeStats::default(),
             regex: RefCell::default(),
-            auth: RefCell::default(),
+            memory,
             view: RefCell::new(Rc::new(view)),
             balancers: RefCell::default(),
             health: Cell::default(),
             draining: Cell::new(false),
-            date: RefCell::default(),
+            date: RefCell::new(DateText::new(0)),
         })
     }
 
@@ -160,7 +166,8 @@ impl Local {
     /// Runs `use_date` with the text of the `Date` field for this turn.
     pub(super) fn with_date<T>(&self, use_date: impl FnOnce(&[u8]) -> T) -> T {
         let mut date = self.date.borrow_mut();
-        use_date(date.at(self.io.unix_seconds()))
+        date.update(unix_time(self.io.wall()).as_secs());
+        use_date(date.as_bytes())
     }
 }
 
@@ -169,4 +176,9 @@ impl ExchangeStats {
         let counter = counter(self);
         counter.set(counter.get() + 1);
     }
+}
+
+/// Time since the Unix epoch; zero for a clock before it.
+pub(super) fn unix_time(wall: SystemTime) -> Duration {
+    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -3,22 +3,22 @@
 //! A route of filters alone runs in a loop. A route with an around runs nested, one boxed future per
 //! middleware: only such routes pay for it.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::connection::Scratch;
-use super::forward::{FixedBody, Reply};
+use super::forward::Reply;
 use super::head::PartialHead;
 use super::local::Local;
 use super::pump::{Framing, Pump};
 use super::record::Notes;
 use super::settings::EntryPointSettings;
-use crate::http::error::Cause;
 use crate::http::h1::BodyDecoder;
-use crate::http::{BodyLength, RequestHead, ResponseHead};
+use crate::http::{BodyLength, Cause, Peer, RequestHead, ResponseHead};
 use crate::io::{Chunk, Stream};
-use crate::middleware::{FilterContext, LocalResponse, Middleware, Verdict};
+use crate::middleware::{FilterContext, LocalResponse, Middleware, PathMarks, Verdict};
 use crate::router::snapshot::{MiddlewareSlot, NamedMiddleware, Route, Snapshot};
 
 /// One request under way. Borrows the worker's buffers.
@@ -28,12 +28,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) downstream: &'a Stream,
     /// The client: the peer, or what a trusted PROXY header says.
     pub(crate) client_addr: SocketAddr,
-    /// Whether the client's connection is TLS.
-    pub(crate) secure: bool,
+    /// The same as forwarded fields and rules see it.
+    pub(crate) peer: &'a Peer,
     pub(crate) request: &'a mut RequestHead,
     pub(crate) response: &'a mut ResponseHead,
     pub(crate) request_body: RequestBody,
     pub(crate) partial: &'a mut PartialHead,
+    /// What filters have done to the path.
+    pub(crate) path_marks: &'a mut PathMarks,
     /// Scratch space; whoever uses it clears it first.
     pub(crate) bytes: &'a mut Vec<u8>,
     pub(crate) notes: &'a mut Notes,
@@ -56,19 +58,22 @@ impl<'a> Exchange<'a> {
         entry_point: &'a EntryPointSettings,
         downstream: &'a Stream,
         client_addr: SocketAddr,
+        peer: &'a Peer,
         scratch: &'a mut Scratch,
     ) -> Self {
         let body = BodyDecoder::new(scratch.request.body, &entry_point.limits);
+        scratch.path_marks = PathMarks::default();
         Self {
             local,
             entry_point,
             downstream,
             client_addr,
-            secure: false,
+            peer,
             request: &mut scratch.request,
             response: &mut scratch.response,
             request_body: RequestBody::Stream(body),
             partial: &mut scratch.partial,
+            path_marks: &mut scratch.path_marks,
             bytes: &mut scratch.bytes,
             notes: &mut scratch.notes,
         }
@@ -154,13 +159,10 @@ impl<'a> Exchange<'a> {
             match verdict {
                 Verdict::Continue => return None,
                 Verdict::Respond(answer) => return Some(self.answer(answer)),
-                Verdict::Verify(job) => {
-                    let (key, work) = job.into_parts();
-                    match self.local.offload.run(work).await {
-                        Ok(matches) => self.local.auth.borrow_mut().remember(key, matches),
-                        Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),
-                    }
-                }
+                Verdict::Verify(job) => match self.local.offload.run(job).await {
+                    Ok(outcome) => self.local.memory.borrow_mut().auth.record(outcome),
+                    Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),
+                },
             }
         }
     }
@@ -175,29 +177,27 @@ impl<'a> Exchange<'a> {
         run: impl FnOnce(&mut RequestHead, &mut ResponseHead, &mut FilterContext<'_>) -> T,
     ) -> T {
         let mut cx = FilterContext {
-            client_ip: self.client_addr.ip(),
-            secure: self.secure,
+            client_ip: self.peer.ip(),
+            secure: self.peer.is_tls(),
             regex: &mut self.local.regex.borrow_mut(),
-            auth: &mut self.local.auth.borrow_mut(),
-            scratch: self.bytes,
-            username: &mut self.notes.username,
+            memory: &mut self.local.memory.borrow_mut(),
+            path: self.path_marks,
+            user: &mut self.notes.user,
         };
         run(self.request, self.response, &mut cx)
     }
 
     /// Turns a filter's answer into a reply.
     fn answer(&mut self, answer: LocalResponse) -> Reply {
-        self.response.start(answer.status, answer.body.len() as u64);
-        answer.write_fields(&mut self.response.fields);
-        self.response.keep_alive = !answer.close;
-        Reply::Fixed(answer.body.into())
+        let mut memory = self.local.memory.borrow_mut();
+        Reply::Fixed(answer.start(self.response, &mut memory))
     }
 
     /// The proxy's own answer to what went wrong.
     pub(crate) fn fail(&mut self, cause: Cause) -> Reply {
         let answer = cause.answer();
         answer.fill(self.response);
-        Reply::Fixed(FixedBody::Static(answer.body.as_bytes()))
+        Reply::Fixed(Cow::Borrowed(answer.body.as_bytes()))
     }
 }
 

@@ -8,7 +8,8 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::http::h1::{BodyDecoder, BodyError, LAST_CHUNK, chunk_header, write_trailers};
+use crate::http::ChunkError;
+use crate::http::h1::{BodyDecoder, LAST_CHUNK, chunk_header, write_trailers};
 use crate::io::{Chunk, Stream};
 
 /// A body longer than this, or of unknown length once this much has passed, is received in bulk: one
@@ -45,7 +46,7 @@ pub(crate) enum PumpError {
     /// Sending failed.
     To(io::Error),
     /// The body's framing is broken.
-    Malformed(BodyError),
+    Malformed(ChunkError),
 }
 
 impl Pump {
@@ -185,9 +186,9 @@ impl Pump {
     }
 
     fn end_of_stream(&mut self, to: &Stream) -> Result<(), PumpError> {
-        if !self.decoder.ends_with_stream() {
-            return Err(PumpError::From(io::ErrorKind::UnexpectedEof.into()));
-        }
+        self.decoder
+            .end_of_input()
+            .map_err(|_| PumpError::From(io::ErrorKind::UnexpectedEof.into()))?;
         self.done = true;
         self.finish(to);
         Ok(())

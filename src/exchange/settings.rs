@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::http::forwarded::ForwardedPolicy;
-use crate::http::underscore::UnderscoreStrategy;
-use crate::http::Limits;
+use crate::http::{ForwardedPolicy, Limits, Semicolons, Underscores};
 
 /// An entry point, ready for the shards (Traefik: `entryPoints.<name>`).
 #[derive(Clone, Debug)]
@@ -35,10 +33,10 @@ pub struct EntryPointSettings {
     pub limits: Limits,
     /// Whether `.`, `..` and `//` are removed from paths.
     pub sanitize_path: bool,
-    /// `;` in queries: `%3B` (true) or `&` (false).
-    pub encode_query_semicolons: bool,
+    /// What `;` in a query means.
+    pub semicolons: Semicolons,
     /// What happens to field names with underscores.
-    pub underscores: UnderscoreStrategy,
+    pub underscores: Underscores,
 }
 
 /// Whose PROXY headers are believed.

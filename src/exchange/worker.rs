@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::connection::{self, Scratch};
 use super::local::Local;
@@ -81,6 +82,11 @@ impl ConnectionTag {
         }
     }
 
+    /// How long ago the connection was accepted, to the second.
+    pub(super) fn age(self, now: Instant) -> Duration {
+        Duration::from_secs(seconds(now).saturating_sub(u64::from(self.accepted)))
+    }
+
     pub(super) fn pack(self) -> u64 {
         let requests = u64::from(self.requests).min(REQUESTS_MASK);
         u64::from(self.entry_point) << 56 | requests << 32 | u64::from(self.accepted)
@@ -89,8 +95,12 @@ impl ConnectionTag {
 
 /// The tag of a connection accepted now on an entry point.
 pub fn tag_of(entry_point: u8, now: Instant) -> u64 {
-    let accepted = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+    let accepted = u32::try_from(seconds(now)).unwrap_or(u32::MAX);
     ConnectionTag { entry_point, requests: 0, accepted }.pack()
+}
+
+fn seconds(now: Instant) -> u64 {
+    now.as_nanos() / 1_000_000_000
 }
 
 #[cfg(test)]

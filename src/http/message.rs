@@ -324,6 +324,19 @@ impl RequestHead {
         Ok(())
     }
 
+    /// Puts the path of a server's URL before the request's (Go: `httputil.joinURLPath`; Traefik:
+    /// `preservePath`). `base` is in normal form.
+    pub fn join_path(&mut self, base: &[u8]) {
+        if self.target_form == TargetForm::Asterisk {
+            return;
+        }
+        let path = self.slice(self.path).to_vec();
+        let start = self.text.len();
+        path::join_path(base, &path, &mut self.text);
+        self.path = self.span_from(start);
+        self.derive_route_path();
+    }
+
     /// Removes empty, `.` and `..` segments of the path (Traefik: `sanitizePath`). An asterisk stays.
     pub fn sanitize_path(&mut self) {
         if self.target_form == TargetForm::Asterisk || path::is_sanitized(self.path()) {

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unused_variables)]
 
 mod config;
+pub mod cpu;
 mod instant;
 mod skeleton;
 mod stats;

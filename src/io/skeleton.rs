@@ -65,6 +65,7 @@ impl Handle {
     pub fn notified(&self) -> impl Future<Output = ()> { std::future::ready(()) }
     pub fn poll_notified(&self, cx: &mut Context<'_>) -> Poll<()> { missing() }
     pub fn buffer(&self) -> Buffer { missing() }
+    pub fn downstream_connections(&self) -> u64 { missing() }
     pub fn stats(&self) -> &Stats { missing() }
     /// The next parked downstream connection that received bytes; the worker that waited last gets it.
     pub fn next_ready(&self) -> NextReady { missing() }

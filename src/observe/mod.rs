@@ -2,3 +2,4 @@
 //! the request, in batches, and written by a thread of their own; a shard never waits for a disk.
 
 pub mod record;
+pub mod access_log;

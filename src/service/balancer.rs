@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-use super::{LoadBalancer, Server, ServerId, Service, ServiceKind, Strategy};
+use super::{LoadBalancer, Server, ServerId, Service, Strategy};
 
 /// Chooses servers for one service on this shard.
 #[derive(Default)]
@@ -166,16 +166,6 @@ impl Drop for InFlight {
     }
 }
 
-impl Service {
-    /// The load balancer of this service, if it is one.
-    pub fn load_balancer(&self) -> Option<&LoadBalancer> {
-        match &self.kind {
-            ServiceKind::LoadBalancer(balancer) => Some(balancer),
-            ServiceKind::Internal(_) => None,
-        }
-    }
-}
-
 impl Ord for Turn {
     fn cmp(&self, other: &Self) -> Ordering {
         // Reversed: BinaryHeap gives the greatest. Equal deadlines go in configured order.
@@ -205,7 +195,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::service::{PoolId, Scheme, ServerAddress, StateId};
+    use crate::service::{PoolId, Scheme, ServerAddress, ServiceKind, StateId};
 
     fn service(revision: u64, strategy: Strategy, servers: &[(u64, u32)]) -> Service {
         let servers = servers

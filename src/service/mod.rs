@@ -125,6 +125,44 @@ pub struct Transport {
     pub idle_conn_timeout: Duration,
 }
 
+impl Service {
+    /// A service with one server behind an abstract Unix socket of this process.
+    ///
+    /// Its identities are fixed and out of the range that `plan` gives out.
+    pub fn behind_abstract_socket(name: &str, socket: &[u8]) -> Self {
+        let id = u64::MAX;
+        let server = Server {
+            id: ServerId(id),
+            url: name.into(),
+            scheme: Scheme::Http,
+            authority: "localhost".into(),
+            address: ServerAddress::Abstract(socket.into()),
+            weight: 1,
+            path_prefix: None,
+            pool: PoolId(id),
+        };
+        Self {
+            name: name.into(),
+            state: StateId(id),
+            revision: 1,
+            kind: ServiceKind::LoadBalancer(LoadBalancer {
+                servers: Box::new([server]),
+                strategy: Strategy::Wrr,
+                pass_host_header: true,
+                transport: Arc::default(),
+            }),
+        }
+    }
+
+    /// The load balancer of this service, if it is one.
+    pub fn load_balancer(&self) -> Option<&LoadBalancer> {
+        match &self.kind {
+            ServiceKind::LoadBalancer(balancer) => Some(balancer),
+            ServiceKind::Internal(_) => None,
+        }
+    }
+}
+
 impl Default for Transport {
     /// Traefik's defaults of the static `serversTransport`.
     fn default() -> Self {

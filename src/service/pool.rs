@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::{PoolId, Transport};
-use crate::io::{Handle, ParkedId, Stream};
+use crate::io::{Handle, Instant, ParkedId, Stream};
 
 /// Fewest idle connections a shard may keep per upstream, however many shards share the configured limit.
 pub const MIN_IDLE_PER_SHARD: u32 = 8;
@@ -102,8 +102,8 @@ impl Pool {
             io.close_parked(oldest);
         }
         let deadline = match self.idle_timeout.get() {
-            Duration::ZERO => None,
-            timeout => Some(io.now() + timeout),
+            Duration::ZERO => Instant::NEVER,
+            timeout => io.now() + timeout,
         };
         idle.push_back(stream.park_upstream(deadline));
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::exchange::{Local, tag_of};
+use crate::exchange::{Local, limit, tag_of};
 use crate::io::{Accepted, Notifier};
 
 /// Most fresh connections on their way to one shard; a full queue means that the shard keeps its own.
@@ -122,10 +122,9 @@ impl Seat {
             return;
         };
         let io = &self.local.io;
-        let patience = crate::exchange::limit(settings.read_timeout);
         let stream = io.adopt(accepted);
         stream.set_tag(tag_of(entry_point, io.now()));
-        stream.park_downstream(io.now() + patience);
+        stream.park_downstream(limit(io.now(), settings.read_timeout));
         self.publish();
     }
 }
