@@ -188,35 +188,48 @@ impl Fields {
             return self.append_parts(name, parts);
         };
         let line = self.put_line(name.token(), name.text(), parts);
-        self.lines[first] = line;
-        let arena = &self.arena;
-        let mut index = 0;
-        self.lines.retain(|line| {
-            index += 1;
-            index - 1 <= first || !line.is(name, arena)
-        });
+        self.replace_all(name, first, line);
     }
 
     /// Joins all lines of `name` with `", "`, adds `value` at the end, and leaves one line.
     pub fn append_to_list(&mut self, name: &impl Named, value: &[u8]) {
+        self.join_with(name, Some(value));
+    }
+
+    /// Joins all lines of `name` with `", "` into one.
+    pub fn join(&mut self, name: &impl Named) {
+        self.join_with(name, None);
+    }
+
+    fn join_with(&mut self, name: &impl Named, value: Option<&[u8]>) {
         let Some(first) = self
             .lines
             .iter()
             .position(|line| line.is(name, &self.arena))
         else {
-            return self.append(name, value);
+            return value.map_or((), |value| self.append(name, value));
         };
         let start = self.begin_line(name.text());
         for index in first..self.lines.len() {
             let line = self.lines[index];
             if line.is(name, &self.arena) {
+                if index > first {
+                    self.arena.extend_from_slice(b", ");
+                }
                 self.arena.extend_from_within(line.value_range());
-                self.arena.extend_from_slice(b", ");
             }
         }
-        push_clean(&mut self.arena, value);
+        if let Some(value) = value {
+            self.arena.extend_from_slice(b", ");
+            push_clean(&mut self.arena, value);
+        }
         let joined = self.end_line(start, name.token(), name.text().len());
-        self.lines[first] = joined;
+        self.replace_all(name, first, joined);
+    }
+
+    /// Puts `line` at the place of the first line of `name` and removes the others.
+    fn replace_all(&mut self, name: &impl Named, first: usize, line: Line) {
+        self.lines[first] = line;
         let arena = &self.arena;
         let mut index = 0;
         self.lines.retain(|line| {

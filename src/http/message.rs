@@ -86,7 +86,7 @@ struct Span {
 
 /// The head of a request.
 ///
-/// `Host`, `Transfer-Encoding` are not among the fields: they are [`RequestHead::authority`] and
+/// `Host` and `Transfer-Encoding` are not among the fields: they are [`RequestHead::authority`] and
 /// [`RequestHead::body`]. `Content-Length` is (rules can ask for it), but what is written follows
 /// `body`.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,7 @@ pub struct RequestHead {
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expect_continue: bool,
     /// Whether the client asks to switch protocols: HTTP/1.1, `Connection: upgrade` and an `Upgrade`
-    /// field that names something other than h2c. The field keeps the names.
+    /// field without h2c. The field keeps the names.
     pub upgrade: bool,
     /// Set by a middleware that empties `X-Forwarded-For`: the proxy step then sends none
     /// (Traefik: `customRequestHeaders: {X-Forwarded-For: ""}`).
@@ -221,7 +221,7 @@ impl RequestHead {
     }
 
     /// Builds a head for a request the proxy makes itself (sub-requests, health checks). `target` is
-    /// `path[?query]` or an absolute `http(s)` URI.
+    /// `path[?query]`.
     pub fn build(method: Method, target: &[u8], authority: &[u8]) -> Result<Self, InvalidPath> {
         let mut head = RequestHead {
             method,
@@ -292,8 +292,7 @@ impl RequestHead {
         split_host_port(self.authority()?).1
     }
 
-    /// The first `Content-Length`-independent facts about switching protocols: the `Upgrade` field,
-    /// if [`RequestHead::upgrade`] holds.
+    /// The protocols the client asks for, if [`RequestHead::upgrade`] holds.
     pub fn upgrade_protocol(&self) -> Option<&[u8]> {
         if self.upgrade {
             self.fields.get(Token::Upgrade)
@@ -347,7 +346,7 @@ impl RequestHead {
         self.set_authority_span(span);
     }
 
-    /// The query edited in place: `;` becomes `&` (see [`super::query`]).
+    /// Edits a copy of the query, which `edit` finds at `start..` of the text (see [`super::query`]).
     pub(crate) fn edit_query(&mut self, edit: impl FnOnce(&mut Vec<u8>, usize)) {
         let Some(query) = self.query else { return };
         let start = self.text.len();
