@@ -39,6 +39,7 @@ const USAGE: &[&str] = &[
     "verify",
     "pid",
     "seed",
+    "until-stdin",
 ];
 
 const CONNECT: u64 = 1;
@@ -155,6 +156,9 @@ fn run(args: &Args) -> io::Result<()> {
         })
         .collect();
     let mut load = Load::new(args)?;
+    if args.get("until-stdin", false) {
+        load.stop_at_stdin()?;
+    }
     let start = Instant::now();
     let mut measured_from = start;
     let mut before = cpu::snapshot(&pids);
@@ -170,7 +174,8 @@ fn run(args: &Args) -> io::Result<()> {
             measured_from = Instant::now();
         }
         let finished = match load.mode {
-            Mode::Idle => load.stopping,
+            _ if load.stopping => true,
+            Mode::Idle => false,
             _ if load.limit > 0 => load.settled >= load.limit,
             _ => !warming && now - measured_from >= duration,
         };
@@ -537,6 +542,11 @@ impl Load {
             self.counts.failed()
         );
         io::stdout().flush()?;
+        self.stop_at_stdin()
+    }
+
+    /// Ends the run as soon as standard input has or ends anything.
+    fn stop_at_stdin(&mut self) -> io::Result<()> {
         let entry = opcode::PollAdd::new(Fd(0), (libc::POLLIN | libc::POLLHUP) as u32).build();
         // SAFETY: a poll points to no memory.
         unsafe { self.ring.push(entry.user_data(pack(STDIN, 0))) }

@@ -84,7 +84,7 @@ fn run(address: SocketAddr) -> std::io::Result<()> {
         answers: Answers::default(),
         checker: Checker::new(),
     };
-    origin.ring.accept(listener, ACCEPT)?;
+    origin.ring.accept(listener, pack(ACCEPT, 0))?;
     loop {
         origin.ring.turn(None)?;
         while let Some(completion) = origin.ring.reap() {
@@ -96,7 +96,7 @@ fn run(address: SocketAddr) -> std::io::Result<()> {
                         origin.accepted(completion.result())?;
                     }
                     if !armed {
-                        origin.ring.accept(listener, ACCEPT)?;
+                        origin.ring.accept(listener, pack(ACCEPT, 0))?;
                     }
                 }
                 RECEIVE => origin.received(index, &completion)?,
