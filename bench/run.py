@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -111,6 +112,8 @@ def machine(lines, options):
 
 def main():
     options = arguments()
+    # So that a terminated run stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     started = time.monotonic()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

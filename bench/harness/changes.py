@@ -87,12 +87,12 @@ def edit(context):
             # What the first edits leave behind in pools and arenas is not growth.
             for number in range(edits // 10):
                 apply(running, target, base, f"warm{number}")
-            before = running.process.rss_kib(), running.process.descriptors()
+            before = settled_rss(running), running.process.descriptors()
             for number in range(edits):
                 delays.append(apply(running, target, base, f"e{number}"))
-            after = running.process.rss_kib(), running.process.descriptors()
+            after = settled_rss(running), running.process.descriptors()
         finally:
-            output = load.communicate("\n", timeout=30)[0]
+            output = load.communicate(timeout=30)[0]
     running.process.check()
     counts = json.loads(output.strip().splitlines()[-1])
     delays.sort()

@@ -231,6 +231,9 @@ providers:
     filename: {directory}/dynamic.yml
 serversTransport:
   maxIdleConnsPerHost: 512
+global:
+  checkNewVersion: false
+  sendAnonymousUsage: false
 log:
   level: ERROR
 {self.extra.format(**{"shards": 1, **options})}""")

@@ -5,7 +5,7 @@
 //! time, so that CPU and requests are counted over the same window.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::time::{Duration, Instant};
@@ -284,7 +284,7 @@ impl Load {
                 CONNECT => self.connected(index, completion.result())?,
                 RECEIVE => self.received(index, &completion)?,
                 SEND => self.sent(index, completion.result())?,
-                _ => self.stopping = true,
+                _ => self.stdin_ready()?,
             }
         }
         for _ in 0..self.buffers.available().min(self.starved.len()) {
@@ -534,6 +534,17 @@ impl Load {
         }
     }
 
+    /// A line on standard input asks for the number of requests so far; its end asks for the report.
+    fn stdin_ready(&mut self) -> io::Result<()> {
+        if io::stdin().read(&mut [0; 64])? == 0 {
+            self.stopping = true;
+            return Ok(());
+        }
+        println!("{{\"requests\": {}}}", self.counts.requests);
+        io::stdout().flush()?;
+        self.stop_at_stdin()
+    }
+
     /// Tells the caller that all idle connections stand, and waits for standard input to say or end anything.
     fn announce_idle(&mut self) -> io::Result<()> {
         println!(
@@ -545,7 +556,7 @@ impl Load {
         self.stop_at_stdin()
     }
 
-    /// Ends the run as soon as standard input has or ends anything.
+    /// Watches standard input: its end ends the run.
     fn stop_at_stdin(&mut self) -> io::Result<()> {
         let entry = opcode::PollAdd::new(Fd(0), (libc::POLLIN | libc::POLLHUP) as u32).build();
         // SAFETY: a poll points to no memory.
