@@ -132,10 +132,13 @@ def main():
                 try:
                     section = SCENARIOS[name](context)
                 except Failure as failure:
+                    context.keep = True
                     # The other scenarios are still worth having; the exit status tells.
                     failures.append(f"{name}: {failure}")
                     print(f"FAILED {failures[-1]}")
                     continue
+                context.keep = bool(section.failures)
+            failures += section.failures
             sections.append(section)
             print(section.markdown(), flush=True)
     except Failure as failure:

@@ -21,6 +21,7 @@ class Context:
         self.root = root
         self.processes = []
         self.numbers = 0
+        self.keep = False
         self.origin_port = None
 
     def __enter__(self):
@@ -39,7 +40,7 @@ class Context:
 
     def __exit__(self, kind, value, trace):
         self.stop_all()
-        if kind is None:
+        if kind is None and not self.keep:
             shutil.rmtree(self.scratch, ignore_errors=True)
         else:
             print(f"configurations and logs are kept in {self.scratch}")

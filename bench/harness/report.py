@@ -18,6 +18,7 @@ class Section:
         self.records = []
         self.checks = []
         self.notes = []
+        self.failures = []
 
     def row(self, *values):
         self.rows.append([cell(value) for value in values])
@@ -34,6 +35,11 @@ class Section:
 
     def note(self, text):
         self.notes.append(text)
+
+    def fail(self, failure):
+        """Records that one case could not be measured; the others stand."""
+        self.failures.append(f"{self.name}: {failure}")
+        self.note(f"FAILED: {failure}")
 
     def skip(self, reason):
         self.note(f"Not measured: {reason}.")
