@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from .process import PROXY_CORE, Failure
+from .process import Failure
 from .report import Section
 from .flame import draw
 

@@ -3,8 +3,21 @@
 //! Each connection sends one request, waits for its complete response, and sends the next. The result is one line of
 //! JSON on standard output. With `--pid`, it includes what those processes' threads consumed during the measured
 //! time, so that CPU and requests are counted over the same window.
+//!
+//! | option | meaning (default) |
+//! |---|---|
+//! | `--target ADDRESS:PORT` | where to connect; repeated: in turn |
+//! | `--source ADDRESS` | local address; repeated: in turn |
+//! | `--mode` | `keepalive`, `connect` (one connection per request) or `idle` (`keepalive`) |
+//! | `--connections N`, `--window N` | how many (64); how many may be opening at once (128) |
+//! | `--method`, `--path`, `--body BYTES`, `--header 'Name: value'` | the request (`GET /64`) |
+//! | `--host PATTERN`, `--hosts FILE` | its host, or many, drawn at random: `h{0..9999}.test`, or one per line |
+//! | `--duration SECONDS`, `--warmup SECONDS`, `--requests N` | how long (2, 0), or how many instead |
+//! | `--until-stdin true` | until standard input ends; each line on it prints the requests so far |
+//! | `--expect STATUS`, `--verify true` | which status is right (200); compare bodies with the pattern |
+//! | `--pid PID` | account for this process's threads; repeated: all |
+//! | `--seed N` | of the hosts' order |
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -13,10 +26,12 @@ use std::time::{Duration, Instant};
 use io_uring::types::Fd;
 use io_uring::{cqueue, opcode};
 use ringway_bench::args::{Args, fail};
+use ringway_bench::counts::Counts;
 use ringway_bench::cpu;
 use ringway_bench::histogram::Histogram;
 use ringway_bench::http::{Kind, Part, Reader};
-use ringway_bench::pattern::{self, Checker};
+use ringway_bench::pattern::Checker;
+use ringway_bench::request;
 use ringway_bench::ring::{Buffers, Ring};
 use socket2::{Protocol, SockAddr, Socket, Type};
 
@@ -58,37 +73,6 @@ enum Mode {
     Connect,
     /// One request per connection, which is then held open until standard input ends.
     Idle,
-}
-
-/// Counts over the measured window.
-#[derive(Default)]
-struct Counts {
-    requests: u64,
-    body_bytes: u64,
-    connects: u64,
-    /// The peer ended a keep-alive connection after a complete response that said so.
-    announced_closes: u64,
-    connect_errors: u64,
-    io_errors: u64,
-    /// The connection ended before its response was complete.
-    short_responses: u64,
-    unexpected_status: u64,
-    bad_responses: u64,
-    body_mismatches: u64,
-    /// Idle connections that the peer closed while they were held.
-    idle_lost: u64,
-}
-
-impl Counts {
-    fn failed(&self) -> u64 {
-        self.connect_errors
-            + self.io_errors
-            + self.short_responses
-            + self.unexpected_status
-            + self.bad_responses
-            + self.body_mismatches
-            + self.idle_lost
-    }
 }
 
 struct Connection {
@@ -188,7 +172,9 @@ fn run(args: &Args) -> io::Result<()> {
     }
     let elapsed = measured_from.elapsed();
     let used = cpu::difference(&before, &cpu::snapshot(&pids));
-    let output = load.report(elapsed, &used);
+    let output = load
+        .counts
+        .report(elapsed, &load.histogram, &load.first_errors, &used);
     io::stdout().write_all(output.as_bytes())
 }
 
@@ -230,7 +216,7 @@ impl Load {
             targets,
             sources: addresses("source", ":0"),
             opened: 0,
-            requests: requests(args, mode)?,
+            requests: request::from_args(args, mode == Mode::Connect)?,
             random: args.get("seed", 0x9E37_79B9_7F4A_7C15_u64) | 1,
             mode,
             expect: args.get("expect", 200),
@@ -572,55 +558,6 @@ impl Load {
             self.first_errors.push(format!("{what}: {text}"));
         }
     }
-
-    fn report(
-        &self,
-        elapsed: Duration,
-        used: &std::collections::BTreeMap<u32, cpu::Thread>,
-    ) -> String {
-        let counts = &self.counts;
-        let micros = |nanos: u64| nanos as f64 / 1e3;
-        let threads: Vec<String> = used
-            .iter()
-            .map(|(tid, thread)| {
-                format!(
-                    "{{\"pid\": {}, \"tid\": {tid}, \"name\": {:?}, \"us\": {}}}",
-                    thread.pid,
-                    thread.name,
-                    micros(thread.nanos)
-                )
-            })
-            .collect();
-        let cpu: u64 = used.values().map(|thread| thread.nanos).sum();
-        format!(
-            "{{\"requests\": {}, \"seconds\": {:.6}, \"rps\": {:.1}, \"body_bytes\": {}, \"p50_us\": {:.1}, \
-             \"p90_us\": {:.1}, \"p99_us\": {:.1}, \"max_us\": {:.1}, \"connects\": {}, \"announced_closes\": {}, \
-             \"failed\": {}, \"connect_errors\": {}, \"io_errors\": {}, \"short_responses\": {}, \
-             \"unexpected_status\": {}, \"bad_responses\": {}, \"body_mismatches\": {}, \"idle_lost\": {}, \
-             \"first_errors\": {:?}, \"cpu_us\": {:.1}, \"threads\": [{}]}}\n",
-            counts.requests,
-            elapsed.as_secs_f64(),
-            counts.requests as f64 / elapsed.as_secs_f64(),
-            counts.body_bytes,
-            micros(self.histogram.quantile(0.5)),
-            micros(self.histogram.quantile(0.9)),
-            micros(self.histogram.quantile(0.99)),
-            micros(self.histogram.max()),
-            counts.connects,
-            counts.announced_closes,
-            counts.failed(),
-            counts.connect_errors,
-            counts.io_errors,
-            counts.short_responses,
-            counts.unexpected_status,
-            counts.bad_responses,
-            counts.body_mismatches,
-            counts.idle_lost,
-            self.first_errors,
-            micros(cpu),
-            threads.join(", "),
-        )
-    }
 }
 
 impl Connection {
@@ -639,58 +576,6 @@ impl Connection {
             announced_close: false,
             body_offset: 0,
         }
-    }
-}
-
-/// Every request that the run sends, one per host.
-fn requests(args: &Args, mode: Mode) -> io::Result<Vec<Vec<u8>>> {
-    let hosts = match args.text("hosts") {
-        Some(file) => fs::read_to_string(file)?
-            .lines()
-            .map(str::to_owned)
-            .collect(),
-        None => expand(args.text("host").unwrap_or("bench.test")),
-    };
-    let method = args.text("method").unwrap_or("GET");
-    let path = args.text("path").unwrap_or("/64");
-    let body = pattern::bytes(args.get("body", 0));
-    Ok(hosts
-        .iter()
-        .map(|host| {
-            let mut head = format!(
-                "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-bench\r\nAccept: */*\r\n"
-            );
-            if mode == Mode::Connect {
-                head.push_str("Connection: close\r\n");
-            }
-            if !body.is_empty() {
-                head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-            }
-            for header in args.all("header") {
-                head.push_str(header);
-                head.push_str("\r\n");
-            }
-            head.push_str("\r\n");
-            let mut request = head.into_bytes();
-            request.extend_from_slice(&body);
-            request
-        })
-        .collect())
-}
-
-/// `h{0..99}.test` stands for a hundred hosts; a text without braces for itself.
-fn expand(pattern: &str) -> Vec<String> {
-    let parts = pattern.split_once('{').and_then(|(before, rest)| {
-        let (range, after) = rest.split_once('}')?;
-        let (first, last) = range.split_once("..")?;
-        let range: (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        Some((before, range, after))
-    });
-    match parts {
-        None => vec![pattern.to_owned()],
-        Some((before, (first, last), after)) => (first..=last)
-            .map(|number| format!("{before}{number}{after}"))
-            .collect(),
     }
 }
 
@@ -715,15 +600,4 @@ fn bind_address_no_port(socket: &Socket) -> io::Result<()> {
 
 fn pack(kind: u64, index: usize) -> u64 {
     kind << 56 | index as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_pattern_stands_for_each_number_of_its_range() {
-        assert_eq!(expand("h{8..10}.test"), ["h8.test", "h9.test", "h10.test"]);
-        assert_eq!(expand("a.test"), ["a.test"]);
-    }
 }
