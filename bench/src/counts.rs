@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cpu::Thread;
 use crate::histogram::Histogram;
 
-/// Counts over the measured window.
+/// Successes over the measured window, failures over the whole run.
 #[derive(Default)]
 pub struct Counts {
     /// Complete responses, whatever their status.
@@ -34,6 +34,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Starts the measured window: what succeeded before is forgotten, failures are not.
+    pub fn begin(&mut self) {
+        self.requests = 0;
+        self.body_bytes = 0;
+        self.connects = 0;
+    }
+
     /// All failures together; a run is good when this is 0.
     pub fn failed(&self) -> u64 {
         self.connect_errors

@@ -153,7 +153,7 @@ fn run(args: &Args) -> io::Result<()> {
         if warming && now - start >= warmup {
             warming = false;
             before = cpu::snapshot(&pids);
-            load.counts = Counts::default();
+            load.counts.begin();
             load.histogram.clear();
             measured_from = Instant::now();
         }
