@@ -45,7 +45,7 @@ impl LineFormat {
     pub fn new(config: &AccessLog) -> Self {
         let filters = &config.filters;
         let statuses = filters.status_codes.iter().filter_map(|text| status_range(text));
-        let min_duration = Duration::from(filters.min_duration);
+        let min_duration = filters.min_duration.as_std();
         Self {
             form: config.format,
             filters: Filters {
