@@ -21,5 +21,7 @@ pub mod schema;
 pub mod decode;
 pub mod duration;
 pub mod dynamic;
+pub mod format;
 pub mod secret;
+pub mod statics;
 pub mod tree;
