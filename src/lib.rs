@@ -13,4 +13,5 @@
 
 pub mod config;
 pub mod http;
+pub mod middleware;
 pub mod rules;
