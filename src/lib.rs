@@ -18,7 +18,6 @@ pub mod io;
 pub mod middleware;
 pub mod observe;
 pub mod router;
-pub mod middleware;
 pub mod rules;
 pub mod service;
 pub mod shard;
