@@ -1,0 +1,1 @@
+//! Behaviour of the whole reactor, on the ring and in the simulator.
