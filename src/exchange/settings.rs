@@ -104,7 +104,10 @@ fn networks(texts: &[impl AsRef<str>]) -> Vec<IpNet> {
         Ok(net) => Some(net),
         Err(_) => text.parse::<IpAddr>().ok().map(IpNet::from),
     };
-    texts.iter().filter_map(|text| parse(text.as_ref())).collect()
+    texts
+        .iter()
+        .filter_map(|text| parse(text.as_ref()))
+        .collect()
 }
 
 impl ProxyProtocol {

@@ -149,7 +149,10 @@ impl Active {
     /// held stays proportional to the bytes however small the peer's segments are.
     fn push_received(&mut self, chunk: Chunk) {
         self.inbox_len += chunk.len();
-        let appended = self.inbox.back_mut().is_some_and(|last| last.try_append(&chunk));
+        let appended = self
+            .inbox
+            .back_mut()
+            .is_some_and(|last| last.try_append(&chunk));
         if !appended {
             self.inbox.push_back(chunk);
         }
@@ -196,7 +199,12 @@ impl Connection {
 
 impl Core {
     /// A record for an open, connected socket; receiving starts.
-    pub(super) fn add_connection(&mut self, fd: RawFd, group: Group, peer: Option<SocketAddr>) -> Key {
+    pub(super) fn add_connection(
+        &mut self,
+        fd: RawFd,
+        group: Group,
+        peer: Option<SocketAddr>,
+    ) -> Key {
         let key = self.connections.insert(Connection {
             fd,
             phase: Phase::Open,
@@ -222,6 +230,9 @@ impl Core {
             active: None,
         });
         self.stats.connections.set(self.connections.len() as u64);
+        if group == Group::Downstream {
+            self.stats.downstream_connections.add(1);
+        }
         self.arm_receive(key);
         key
     }
@@ -241,7 +252,8 @@ impl Core {
             return;
         };
         let owned = matches!(connection.receive, Receive::Owned | Receive::OwnedDraining);
-        let busy = connection.sending || owned || connection.inbox_len() > 0 || connection.queued() > 0;
+        let busy =
+            connection.sending || owned || connection.inbox_len() > 0 || connection.queued() > 0;
         if !busy && let Some(active) = connection.active.take() {
             self.keep_active(active);
         }
@@ -269,11 +281,19 @@ impl Core {
             return;
         };
         let c = &*connection;
-        if c.receive != Receive::Idle || c.eof || c.error != 0 || c.starved || c.phase == Phase::Closing {
+        if c.receive != Receive::Idle
+            || c.eof
+            || c.error != 0
+            || c.starved
+            || c.phase == Phase::Closing
+        {
             return;
         }
         if c.bulk && c.phase == Phase::Open {
-            let wanted = c.active.as_ref().is_some_and(|a| a.inbox_len == 0 && a.read_waker.is_some());
+            let wanted = c
+                .active
+                .as_ref()
+                .is_some_and(|a| a.inbox_len == 0 && a.read_waker.is_some());
             if wanted {
                 self.arm_owned(key);
             }
@@ -287,7 +307,10 @@ impl Core {
         connection.receive = Receive::Multishot;
         let token = connection.receive_token(key);
         // SAFETY: the operation refers to no memory of its own, only to the group's buffers.
-        unsafe { self.driver.submit(token, Op::ReceiveMany { fd: connection.fd }) };
+        unsafe {
+            self.driver
+                .submit(token, Op::ReceiveMany { fd: connection.fd })
+        };
     }
 
     fn arm_owned(&mut self, key: Key) {
@@ -346,7 +369,14 @@ impl Core {
         self.driver.cancel(token);
     }
 
-    pub(super) fn on_receive(&mut self, key: Key, token: Token, result: i32, more: bool, chunk: Option<Chunk>) {
+    pub(super) fn on_receive(
+        &mut self,
+        key: Key,
+        token: Token,
+        result: i32,
+        more: bool,
+        chunk: Option<Chunk>,
+    ) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -358,7 +388,10 @@ impl Core {
         if !more {
             connection.receive = Receive::Idle;
             if token.kind() == Kind::ReceiveOwned
-                && let Some(block) = connection.active.as_mut().and_then(|active| active.own_buffer.take())
+                && let Some(block) = connection
+                    .active
+                    .as_mut()
+                    .and_then(|active| active.own_buffer.take())
                 && result > 0
             {
                 // SAFETY: the receive has completed: `result` bytes are written, no more follow.
@@ -386,7 +419,11 @@ impl Core {
         if !more {
             self.arm_receive(key);
             self.finish_close(key);
-            if self.connections.get(key).is_some_and(|c| c.phase == Phase::ParkedDownstream) {
+            if self
+                .connections
+                .get(key)
+                .is_some_and(|c| c.phase == Phase::ParkedDownstream)
+            {
                 self.deactivate_if_idle(key);
             }
         }
@@ -418,11 +455,18 @@ impl Core {
             Phase::Closing => return,
         }
         let limit = self.config.inbox_limit;
-        let Some(active) = self.activate(key) else { return };
+        let Some(active) = self.activate(key) else {
+            return;
+        };
         active.push_received(chunk);
         let (full, waker) = (active.inbox_len >= limit, active.read_waker.take());
         self.wakes.extend(waker);
-        if full && self.connections.get(key).is_some_and(|c| c.receive == Receive::Multishot) {
+        if full
+            && self
+                .connections
+                .get(key)
+                .is_some_and(|c| c.receive == Receive::Multishot)
+        {
             self.stats.inbox_pauses.add(1);
             self.drain_receive(key);
         }
@@ -462,13 +506,21 @@ impl Core {
     }
 
     pub(super) fn wake_reader(&mut self, key: Key) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        if let Some(active) = self
+            .connections
+            .get_mut(key)
+            .and_then(|c| c.active.as_mut())
+        {
             self.wakes.extend(active.read_waker.take());
         }
     }
 
     pub(super) fn wake_writer(&mut self, key: Key) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        if let Some(active) = self
+            .connections
+            .get_mut(key)
+            .and_then(|c| c.active.as_mut())
+        {
             self.wakes.extend(active.write_waker.take());
         }
     }
@@ -498,7 +550,10 @@ impl Core {
             return;
         }
         if connection.deadline > self.now {
-            connection.timer = Some(self.wheel.insert(connection.deadline, Owner::Connection(key)));
+            connection.timer = Some(
+                self.wheel
+                    .insert(connection.deadline, Owner::Connection(key)),
+            );
             return;
         }
         match connection.phase {
@@ -556,6 +611,9 @@ impl Core {
         if let Some(active) = connection.active.take() {
             self.keep_active(active);
         }
+        if connection.group == Group::Downstream {
+            self.stats.downstream_connections.sub(1);
+        }
         self.stats.connections.set(self.connections.len() as u64);
     }
 }
@@ -566,6 +624,10 @@ mod tests {
 
     #[test]
     fn an_idle_connections_record_stays_small() {
-        assert!(size_of::<Connection>() <= 160, "{} bytes", size_of::<Connection>());
+        assert!(
+            size_of::<Connection>() <= 160,
+            "{} bytes",
+            size_of::<Connection>()
+        );
     }
 }

@@ -55,7 +55,9 @@ impl Core {
         if connection.error != 0 || connection.shutdown != Shutdown::No {
             return;
         }
-        let Some(active) = self.activate(key) else { return };
+        let Some(active) = self.activate(key) else {
+            return;
+        };
         active.queued += chunk.len();
         active.outbox.push_back(chunk);
         self.mark_unsent(key);
@@ -71,7 +73,10 @@ impl Core {
         }
         if let Some(active) = &mut connection.active
             && active.outbox.len() > active.in_flight
-            && active.outbox.back_mut().is_some_and(|last| last.try_append(bytes))
+            && active
+                .outbox
+                .back_mut()
+                .is_some_and(|last| last.try_append(bytes))
         {
             active.queued += bytes.len();
             return;
@@ -93,7 +98,8 @@ impl Core {
 
     /// Submits one send for each connection with queued chunks and none in flight.
     pub(super) fn submit_sends(&mut self) {
-        let mut unsent = std::mem::replace(&mut self.unsent, std::mem::take(&mut self.unsent_scratch));
+        let mut unsent =
+            std::mem::replace(&mut self.unsent, std::mem::take(&mut self.unsent_scratch));
         for key in unsent.drain(..) {
             self.submit_send(key);
         }
@@ -174,7 +180,11 @@ impl Core {
             return;
         };
         let queued = active.queued;
-        let satisfied = if active.awaits_flush { queued == 0 } else { queued < send_limit };
+        let satisfied = if active.awaits_flush {
+            queued == 0
+        } else {
+            queued < send_limit
+        };
         if satisfied {
             self.wakes.extend(active.write_waker.take());
         }
@@ -223,7 +233,11 @@ impl Core {
     }
 
     fn fail_sending(&mut self, key: Key, errno: i32) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        if let Some(active) = self
+            .connections
+            .get_mut(key)
+            .and_then(|c| c.active.as_mut())
+        {
             active.outbox.clear();
             active.queued = 0;
         }
@@ -277,7 +291,9 @@ impl Core {
 fn remove_front(queue: &mut std::collections::VecDeque<Chunk>, n: usize) -> usize {
     let mut left = n;
     while left > 0 {
-        let Some(front) = queue.front_mut() else { break };
+        let Some(front) = queue.front_mut() else {
+            break;
+        };
         if front.len() > left {
             front.advance(left);
             left = 0;
@@ -296,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_partial_send_leaves_the_rest_at_the_front() {
-        let mut queue: VecDeque<Chunk> = [&b"abc"[..], b"defg", b"h"].map(Chunk::from_static).into();
+        let mut queue: VecDeque<Chunk> =
+            [&b"abc"[..], b"defg", b"h"].map(Chunk::from_static).into();
         assert_eq!(remove_front(&mut queue, 5), 5);
         let rest: Vec<u8> = queue.iter().flat_map(|c| c.iter().copied()).collect();
         assert_eq!(rest, b"fgh");

@@ -40,7 +40,11 @@ impl Stream {
 
     fn with_record<R>(&self, access: impl FnOnce(&mut Connection) -> R) -> R {
         let mut core = self.handle.core();
-        access(core.connections.get_mut(self.key).expect("a stream owns its connection"))
+        access(
+            core.connections
+                .get_mut(self.key)
+                .expect("a stream owns its connection"),
+        )
     }
 
     /// Ends the stream without closing the connection.
@@ -86,7 +90,10 @@ impl Stream {
     /// `ConnectionReset`) once the bytes received before it were taken.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let core = &mut *self.handle.core();
-        let connection = core.connections.get_mut(self.key).expect("a stream owns its connection");
+        let connection = core
+            .connections
+            .get_mut(self.key)
+            .expect("a stream owns its connection");
         if connection.inbox_len() > 0 && !connection.timed_out {
             return Poll::Ready(Ok(true));
         }
@@ -97,7 +104,9 @@ impl Stream {
             return Poll::Ready(Ok(false));
         }
         let idle = connection.receive == Receive::Idle;
-        let active = core.activate(self.key).expect("a stream owns its connection");
+        let active = core
+            .activate(self.key)
+            .expect("a stream owns its connection");
         // A replaced waker is dropped by the loop, outside of the borrow.
         let replaced = remember(&mut active.read_waker, cx);
         core.wakes.extend(replaced);
@@ -131,7 +140,9 @@ impl Stream {
             return;
         }
         self.with(|core| {
-            let active = core.activate(self.key).expect("a stream owns its connection");
+            let active = core
+                .activate(self.key)
+                .expect("a stream owns its connection");
             active.inbox_len += chunk.len();
             active.inbox.push_front(chunk);
         });
@@ -189,14 +200,19 @@ impl Stream {
     fn poll_sent(&self, cx: &mut Context<'_>, all: bool) -> Poll<io::Result<()>> {
         let core = &mut *self.handle.core();
         let limit = if all { 1 } else { core.config.send_limit };
-        let connection = core.connections.get_mut(self.key).expect("a stream owns its connection");
+        let connection = core
+            .connections
+            .get_mut(self.key)
+            .expect("a stream owns its connection");
         if let Some(error) = connection.failure() {
             return Poll::Ready(Err(error));
         }
         if connection.queued() < limit {
             return Poll::Ready(Ok(()));
         }
-        let active = core.activate(self.key).expect("a stream owns its connection");
+        let active = core
+            .activate(self.key)
+            .expect("a stream owns its connection");
         active.awaits_flush = all;
         // A replaced waker is dropped by the loop, outside of the borrow.
         let replaced = remember(&mut active.write_waker, cx);
@@ -260,8 +276,13 @@ impl Stream {
     /// for watchdogs, not per request. For a Unix socket, as [`Stream::bytes_sent`].
     pub fn bytes_acknowledged(&self) -> u64 {
         self.with(|core| {
-            let connection = core.connections.get(self.key).expect("a stream owns its connection");
-            core.driver.acknowledged(connection.fd).unwrap_or(connection.sent)
+            let connection = core
+                .connections
+                .get(self.key)
+                .expect("a stream owns its connection");
+            core.driver
+                .acknowledged(connection.fd)
+                .unwrap_or(connection.sent)
         })
     }
 
@@ -305,7 +326,9 @@ impl Drop for Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("slot", &self.key.index).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("slot", &self.key.index)
+            .finish_non_exhaustive()
     }
 }
 

@@ -32,7 +32,11 @@ impl TokioStream {
 }
 
 impl AsyncRead for TokioStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 || !ready!(self.0.poll_readable(cx))? {
             return Poll::Ready(Ok(()));
         }
@@ -49,7 +53,11 @@ impl AsyncRead for TokioStream {
 }
 
 impl AsyncWrite for TokioStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.0.poll_ready(cx))?;
         if self.0.is_write_shut_down() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
