@@ -56,4 +56,4 @@ pub fn parse(rule: &str, syntax: Syntax) -> Result<Rule, RuleError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
