@@ -111,14 +111,16 @@ fn more_nested_prefixes_than_are_merged_at_once_come_in_order() {
         // Priorities that do not follow the length.
         table.insert(order((i * 37 % 60) as i64, 0, &format!("r{i}")), rule, i);
     }
-    for depth in [0, 5, 14, 15, 16, 17, 40, 70] {
-        let request = Get::new("h", &format!("/{}", "a".repeat(depth)));
-        let priorities: Vec<i64> = table
-            .candidates(&request)
-            .map(|r| r.order.priority)
-            .collect();
-        assert_eq!(priorities.len(), 60.min(depth + 1));
-        assert!(priorities.is_sorted_by(|a, b| a > b), "{priorities:?}");
+    // Beside them the few routes of a host, which are not in a list.
+    for (i, host) in ["h.test", "*.test"].iter().cycle().take(6).enumerate() {
+        let rule = rule(&format!("Host(`{host}`) && Method(`PUT`)"));
+        table.insert(order(i as i64 * 9, 1, &format!("h{i}")), rule, 100 + i);
+    }
+    for depth in [0, 5, 11, 12, 13, 14, 15, 16, 40, 70] {
+        let request = Get::new("h.test", &format!("/{}", "a".repeat(depth)));
+        let candidates: Vec<_> = table.candidates(&request).collect();
+        assert_eq!(candidates.len(), 60.min(depth + 1) + 6);
+        assert!(candidates.is_sorted_by(|a, b| a.order < b.order));
     }
 }
 

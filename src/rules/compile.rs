@@ -571,7 +571,7 @@ impl Compiler<'_> {
                 let index = self.pattern(arg, &text)?;
                 // Only a path's prefix helps the index.
                 let (kind, prefix) = match place {
-                    Place::Host => (Kind::HostRegexp, String::new()),
+                    Place::Host => (Kind::HostTemplate, String::new()),
                     _ => (Kind::PathRegexp, prefix),
                 };
                 let operand = self.operand(prefix.as_bytes(), arg.at);

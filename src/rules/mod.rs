@@ -43,6 +43,17 @@ pub enum Syntax {
     V2,
 }
 
+impl Syntax {
+    /// The syntax that a configuration calls by this name; an empty name is the default, [`V3`](Syntax::V3).
+    pub fn from_name(name: &str) -> Option<Syntax> {
+        match name {
+            "" | "v3" => Some(Syntax::V3),
+            "v2" => Some(Syntax::V2),
+            _ => None,
+        }
+    }
+}
+
 /// Parses and compiles a rule.
 ///
 /// # Errors

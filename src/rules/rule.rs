@@ -82,7 +82,9 @@ pub(super) enum Kind {
     HostWildcard,
     /// Operand: lower-case host, compared without tolerance for a trailing dot.
     HostStrict,
+    /// Also true if the expression matches the empty text.
     HostRegexp,
+    HostTemplate,
     Path,
     PathPrefix,
     PathRegexp,
@@ -149,6 +151,7 @@ impl Rule {
                 // Traefik also tries the flattened host, which is "" unless CNAME flattening is on.
                 caches.is_match(pattern, request.host().as_bytes()) || pattern.matches_empty()
             }
+            Kind::HostTemplate => caches.is_match(self.pattern(node), request.host().as_bytes()),
             Kind::Path => request.path() == operand,
             Kind::PathPrefix => request.path().starts_with(operand),
             Kind::PathRegexp => caches.is_match(self.pattern(node), request.path()),

@@ -422,6 +422,8 @@ fn the_lists_and_templates_of_v2_match_as_gorilla_does() {
                 true,
             ),
             ("HostRegexp(`{d}.bar.com`)", "a.b.bar.com", "/", false),
+            ("HostRegexp(`{d:(foo)?}`)", "bar", "/", false),
+            ("HostRegexp(`{d:(foo)?}`)", "", "/", true),
             ("HostRegexp(`{d}.bar.com`)", "a.bar.com", "/", true),
             ("Path(`/css`, `/js`)", "h", "/js", true),
             ("Path(`/css`, `/js`)", "h", "/js/main.js", false),
