@@ -139,9 +139,17 @@ impl<T> RouteTable<T> {
     /// The value of the first router whose rule matches. Does not allocate (but for `caches` growing when an expression
     /// is met for the first time).
     pub fn lookup<R: Request>(&self, request: &R, caches: &mut RegexCaches) -> Option<&T> {
+        self.find(request, caches).map(|route| &route.value)
+    }
+
+    /// As [`lookup`](Self::lookup), with the router's order and rule.
+    pub fn find<R: Request>(
+        &self,
+        request: &R,
+        caches: &mut RegexCaches,
+    ) -> Option<&Arc<Route<T>>> {
         self.candidates(request)
             .find(|route| route.rule.matches(request, caches))
-            .map(|route| &route.value)
     }
 
     /// The routers that may match, in order: all that match, and few that do not. For explaining a decision with its
