@@ -216,9 +216,13 @@ impl<T> Node<T> {
 
     /// The child in which `order` belongs.
     fn child_of(children: &[Child<T>], order: &RouteOrder) -> usize {
-        children
-            .partition_point(|child| child.first.order <= *order)
-            .saturating_sub(1)
+        match children.last() {
+            // Bulk building comes in order.
+            Some(last) if last.first.order <= *order => children.len() - 1,
+            _ => children
+                .partition_point(|child| child.first.order <= *order)
+                .saturating_sub(1),
+        }
     }
 
     fn insert(node: &mut Arc<Node<T>>, route: Arc<Route<T>>) -> Inserted<T> {

@@ -105,13 +105,18 @@ impl<T> RouteTable<T> {
         value: T,
     ) -> Option<Arc<Route<T>>> {
         let old = self.remove(&order);
+        self.add(order, rule, value);
+        old
+    }
+
+    /// Adds a router whose order is not in the table.
+    fn add(&mut self, order: RouteOrder, rule: Arc<Rule>, value: T) {
         let route = Arc::new(Route { order, rule, value });
         for guard in route.rule.guards() {
             self.file(guard, &route);
         }
         self.all.insert(route);
         self.len += 1;
-        old
     }
 
     /// Removes the router of this order and returns it. A router whose priority or provider rank changed must be removed
@@ -221,14 +226,18 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// For bulk loading: sorts first, which makes every insertion cheap.
+/// For bulk loading: sorts first, which makes every insertion cheap. Of equal orders the last one stays.
 impl<T> FromIterator<(RouteOrder, Arc<Rule>, T)> for RouteTable<T> {
     fn from_iter<I: IntoIterator<Item = (RouteOrder, Arc<Rule>, T)>>(routes: I) -> Self {
         let mut routes: Vec<_> = routes.into_iter().collect();
         routes.sort_by(|a, b| a.0.cmp(&b.0));
         let mut table = RouteTable::new();
-        for (order, rule, value) in routes {
-            table.insert(order, rule, value);
+        let mut routes = routes.into_iter().peekable();
+        while let Some((order, rule, value)) = routes.next() {
+            // The sort is stable.
+            if routes.peek().is_none_or(|next| next.0 != order) {
+                table.add(order, rule, value);
+            }
         }
         table
     }

@@ -145,6 +145,22 @@ fn an_inserted_route_replaces_the_one_of_equal_order() {
 }
 
 #[test]
+fn bulk_loading_keeps_the_last_of_equal_orders() {
+    let load = [
+        ("r", "Host(`a`)", 1),
+        ("q", "Host(`a`)", 2),
+        ("r", "Host(`b`)", 3),
+    ];
+    let table: RouteTable<usize> = load
+        .map(|(name, source, value)| (order(1, 0, name), rule(source), value))
+        .into_iter()
+        .collect();
+    assert_eq!(table.len(), 2);
+    assert_eq!(found(&table, &Get::new("a", "/")), Some(2));
+    assert_eq!(found(&table, &Get::new("b", "/")), Some(3));
+}
+
+#[test]
 fn a_rule_that_never_matches_is_kept_but_never_a_candidate() {
     let table = table(&["Host(`a`) && Host(`b`)"]);
     assert_eq!(table.iter().count(), 1);
