@@ -347,7 +347,7 @@ impl<'p> Decoder<'p> {
         }
         let taken_from = self.taken.contains(&kind);
         let objects = match &entry.node.value {
-            Value::Map(objects) if objects.is_empty() && taken_from => return,
+            Value::Map(objects) if taken_from => Some(objects.as_slice()),
             _ => self.filled_map(&entry.node, &path),
         };
         let Some(objects) = objects else {
