@@ -166,6 +166,21 @@ impl Decoded {
         self.objects.get(&ObjectKey::new(kind, name))
     }
 
+    /// Names the file in every problem, so that several files can be one source.
+    pub fn in_file(&mut self, file: &Arc<str>) {
+        let bad = self
+            .objects
+            .values_mut()
+            .filter_map(|declared| declared.result.as_mut().err());
+        for error in bad
+            .flatten()
+            .chain(&mut self.warnings)
+            .chain(&mut self.errors)
+        {
+            error.file = Some(Arc::clone(file));
+        }
+    }
+
     /// Every error of the source: those of its objects in the order of their keys, then its own.
     pub fn all_errors(&self) -> Vec<&ObjectError> {
         let mut bad: Vec<_> = self

@@ -690,6 +690,31 @@ fn objects_compare_by_configuration() {
 }
 
 #[test]
+fn problems_name_their_file_when_it_is_known() {
+    let mut decoded = yaml("x: 1\nhttp: {routerz: {}, routers: {a: {rul: r}}}\n");
+    decoded.in_file(&"a.yml".into());
+    let told: Vec<_> = decoded
+        .all_errors()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        told[0],
+        "a.yml:2:35: http.routers.a.rul: no such field, did you mean \"rule\"?"
+    );
+    assert!(
+        told[1].starts_with("a.yml:2:8: http.routerz"),
+        "{}",
+        told[1]
+    );
+    assert!(
+        decoded.warnings[0]
+            .to_string()
+            .starts_with("a.yml:1:1: x: unknown key")
+    );
+}
+
+#[test]
 fn secrets_do_not_appear_in_debug_text() {
     let object = object(Kind::HttpMiddleware, "basicAuth: {users: ['u:hunter2']}").unwrap();
     assert!(!format!("{object:?}").contains("hunter2"));
