@@ -24,12 +24,17 @@ pub const MAX_NAME_BYTES: usize = u16::MAX as usize;
 pub const MAX_ARENA_BYTES: usize = 1 << 30;
 
 const UNKNOWN: u8 = u8::MAX;
+/// In [`Fields::seen`]: there may be an unknown name with an underscore.
+const UNDERSCORE: u128 = 1 << 127;
 
 /// An ordered multimap of field names and values, reused between messages without allocating.
 #[derive(Clone, Default)]
 pub struct Fields {
     arena: Vec<u8>,
     lines: Vec<Line>,
+    /// The tokens that may be among the lines (a superset), so that asking for what is not there, the
+    /// usual case, costs one test.
+    seen: u128,
 }
 
 #[derive(Clone, Copy)]
@@ -71,6 +76,7 @@ impl Fields {
         Fields {
             arena: Vec::new(),
             lines: Vec::new(),
+            seen: 0,
         }
     }
 
@@ -78,6 +84,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.lines.clear();
+        self.seen = 0;
     }
 
     /// Gives back memory beyond `bytes` that an unusually large message left behind. Only useful
@@ -120,6 +127,9 @@ impl Fields {
     /// The first value of `token`.
     #[inline]
     pub fn get(&self, token: Token) -> Option<&[u8]> {
+        if !self.may_have(token.bit()) {
+            return None;
+        }
         let line = self.lines.iter().find(|line| line.token == token as u8)?;
         Some(line.value(&self.arena))
     }
@@ -149,7 +159,7 @@ impl Fields {
 
     /// Whether there is a line of this name.
     pub fn contains(&self, name: &impl Named) -> bool {
-        self.lines.iter().any(|line| line.is(name, &self.arena))
+        self.position(name).is_some()
     }
 
     /// Number of lines of this name.
@@ -163,13 +173,26 @@ impl Fields {
     /// Adds a line at the end. Surrounding white space of the value is dropped; CR, LF and NUL become
     /// spaces, so that no value from a template or a capture can start a new line.
     pub fn append(&mut self, name: &impl Named, value: &[u8]) {
-        let line = self.put_line(name.token(), name.text(), &[value]);
-        self.lines.push(line);
+        self.append_parts(name, &[value]);
     }
 
     /// Like [`Fields::append`], the value given in pieces that are written one after the other.
     pub fn append_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
         let line = self.put_line(name.token(), name.text(), parts);
+        self.lines.push(line);
+    }
+
+    /// Like [`Fields::append`], for a value known to need no trimming and no cleansing.
+    #[inline]
+    pub(crate) fn append_clean(&mut self, token: Token, value: &[u8]) {
+        let name = token.name().as_bytes();
+        let start = self.arena.len();
+        self.arena.reserve(name.len() + value.len() + 4);
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(b": ");
+        self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(b"\r\n");
+        let line = self.line(start, Some(token), name.len(), value.len());
         self.lines.push(line);
     }
 
@@ -242,10 +265,40 @@ impl Fields {
 
     /// Removes all lines of this name; whether there was one.
     pub fn remove(&mut self, name: &impl Named) -> bool {
-        let before = self.lines.len();
+        if self.position(name).is_none() {
+            return false;
+        }
         let arena = &self.arena;
         self.lines.retain(|line| !line.is(name, arena));
-        self.lines.len() != before
+        if let Some(token) = name.token() {
+            self.seen &= !token.bit();
+        }
+        true
+    }
+
+    /// Whether there may be a line of one of these tokens.
+    #[inline]
+    pub(crate) fn may_have(&self, tokens: u128) -> bool {
+        self.seen & tokens != 0
+    }
+
+    /// Whether there may be a line whose name holds an underscore.
+    #[inline]
+    pub(crate) fn may_have_underscore(&self) -> bool {
+        self.may_have(UNDERSCORE)
+    }
+
+    #[inline]
+    fn position(&self, name: &impl Named) -> Option<usize> {
+        if name
+            .token()
+            .is_some_and(|token| !self.may_have(token.bit()))
+        {
+            return None;
+        }
+        self.lines
+            .iter()
+            .position(|line| line.is(name, &self.arena))
     }
 
     /// Keeps the lines for which `keep(token, name, value)` holds.
@@ -343,25 +396,21 @@ impl Fields {
         value: std::ops::Range<usize>,
     ) -> Option<Token> {
         let name_end = start + name_len;
-        let token = {
-            let name = &mut self.arena[start..name_end];
-            let token = Token::lookup(name);
-            match token {
-                Some(token) => name.copy_from_slice(token.name().as_bytes()),
-                None => canonicalize(name),
+        let name = &mut self.arena[start..name_end];
+        let token = Token::lookup(name);
+        match token {
+            Some(token) => {
+                let canonical = token.name().as_bytes();
+                if canonical != &*name {
+                    name.copy_from_slice(canonical);
+                }
             }
-            token
-        };
-        let tidy = value.start == name_end + 2
-            && self.arena.get(name_end..value.start) == Some(b": ")
+            None => canonicalize_valid(name),
+        }
+        let tidy = self.arena.get(name_end..value.start) == Some(b": ")
             && self.arena.get(value.end..value.end + 2) == Some(b"\r\n");
         let line = if tidy {
-            Line {
-                start: start as u32,
-                value_len: (value.end - value.start) as u32,
-                name_len: name_len as u16,
-                token: token.map_or(UNKNOWN, |token| token as u8),
-            }
+            self.line(start, token, name_len, value.end - value.start)
         } else {
             self.tidied(start..name_end, value, token)
         };
@@ -422,14 +471,25 @@ impl Fields {
         }
         let value_len = self.arena.len() - value_start;
         self.arena.extend_from_slice(b"\r\n");
+        self.line(start, token, name_len, value_len)
+    }
+
+    /// The entry of a line that stands in the arena.
+    #[inline]
+    fn line(&mut self, start: usize, token: Option<Token>, name: usize, value: usize) -> Line {
         assert!(
             self.arena.len() <= MAX_ARENA_BYTES,
             "a message head outgrew {MAX_ARENA_BYTES} bytes"
         );
+        self.seen |= match token {
+            Some(token) => token.bit(),
+            None if self.arena[start..start + name].contains(&b'_') => UNDERSCORE,
+            None => 0,
+        };
         Line {
             start: start as u32,
-            value_len: value_len as u32,
-            name_len: name_len as u16,
+            value_len: value as u32,
+            name_len: name as u16,
             token: token.map_or(UNKNOWN, |token| token as u8),
         }
     }
@@ -588,9 +648,14 @@ impl Named for FieldName {
 /// Brings a field name to Go's canonical form in place: upper case at the start and after `-`,
 /// lower case elsewhere. Names that are not all token characters stay as they are.
 pub(crate) fn canonicalize(name: &mut [u8]) {
-    if !name.iter().copied().all(is_token_byte) {
-        return;
+    if name.iter().copied().all(is_token_byte) {
+        canonicalize_valid(name);
     }
+}
+
+/// [`canonicalize`] for a name that is known to be all token characters.
+#[inline]
+fn canonicalize_valid(name: &mut [u8]) {
     let mut upper = true;
     for byte in name {
         *byte = if upper {

@@ -84,7 +84,8 @@ impl Peer {
 /// `_` for `-` too), sets what is missing, and applies the client's `Connection`.
 /// `server` is this machine's host name.
 pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, server: &[u8]) {
-    if !peer.trusted {
+    let suspect = head.fields.may_have(Token::FORWARDED) || head.fields.may_have_underscore();
+    if suspect && !peer.trusted {
         head.fields
             .retain(|token, name, _| !hop::is_managed(token, name));
     }
@@ -108,16 +109,16 @@ pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, serve
             _ if secure => b"443",
             _ => b"80",
         };
-        head.fields.set(&Token::XForwardedPort, text);
+        put(head, Token::XForwardedPort, text);
     }
     if is_missing(head, Token::XForwardedHost) {
-        head.copy_authority_to(Token::XForwardedHost);
+        head.set_to_authority(Token::XForwardedHost);
     }
     if head.fields.count(&Token::XForwardedFor) > 1 {
         head.fields.join(&Token::XForwardedFor);
     }
     if !server.is_empty() {
-        head.fields.set(&Token::XForwardedServer, server);
+        put(head, Token::XForwardedServer, server);
     }
     hop::apply_connection(head, &policy.connection);
 }
@@ -128,8 +129,11 @@ pub fn proxy(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer) {
     if head.omit_forwarded_for {
         head.fields.remove(&Token::XForwardedFor);
     } else if !policy.not_append_xff {
-        head.fields
-            .append_to_list(&Token::XForwardedFor, peer.text.as_bytes());
+        let ip = peer.text.as_bytes();
+        match head.fields.get(Token::XForwardedFor) {
+            None => head.fields.append_clean(Token::XForwardedFor, ip),
+            Some(_) => head.fields.append_to_list(&Token::XForwardedFor, ip),
+        }
     }
 }
 
@@ -139,18 +143,15 @@ fn is_missing(head: &RequestHead, token: Token) -> bool {
 
 fn set_if_missing(head: &mut RequestHead, token: Token, value: &[u8]) {
     if is_missing(head, token) {
-        head.fields.set(&token, value);
+        put(head, token, value);
     }
 }
 
-impl RequestHead {
-    /// Sets a field to the authority as sent; nothing if there is none.
-    pub(crate) fn copy_authority_to(&mut self, token: Token) {
-        let mut fields = std::mem::take(&mut self.fields);
-        if let Some(authority) = self.authority().filter(|authority| !authority.is_empty()) {
-            fields.set(&token, authority);
-        }
-        self.fields = fields;
+fn put(head: &mut RequestHead, token: Token, value: &[u8]) {
+    if head.fields.get(token).is_none() {
+        head.fields.append_clean(token, value);
+    } else {
+        head.fields.set(&token, value);
     }
 }
 

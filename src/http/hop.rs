@@ -149,6 +149,18 @@ pub(crate) fn is_managed(token: Option<Token>, name: &[u8]) -> bool {
 
 /// Removes the fixed hop-by-hop fields; returns whether `Te` accepted trailers.
 fn remove_hop_by_hop(fields: &mut Fields, upgrade: bool) -> bool {
+    const HOP_BY_HOP: u128 = Token::Connection.bit()
+        | Token::Http2Settings.bit()
+        | Token::KeepAlive.bit()
+        | Token::ProxyAuthenticate.bit()
+        | Token::ProxyAuthorization.bit()
+        | Token::ProxyConnection.bit()
+        | Token::Te.bit()
+        | Token::TransferEncoding.bit()
+        | Token::Upgrade.bit();
+    if !fields.may_have(HOP_BY_HOP) {
+        return false;
+    }
     let mut trailers = false;
     fields.retain(|token, _, value| match token {
         Some(Token::Te) => {
@@ -156,16 +168,8 @@ fn remove_hop_by_hop(fields: &mut Fields, upgrade: bool) -> bool {
             false
         }
         Some(Token::Upgrade) => upgrade,
-        Some(
-            Token::Connection
-            | Token::Http2Settings
-            | Token::KeepAlive
-            | Token::ProxyAuthenticate
-            | Token::ProxyAuthorization
-            | Token::ProxyConnection
-            | Token::TransferEncoding,
-        ) => false,
-        _ => true,
+        Some(token) => HOP_BY_HOP & token.bit() == 0,
+        None => true,
     });
     trailers
 }

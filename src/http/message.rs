@@ -4,7 +4,7 @@
 //! Both heads are made to be reused: `clear` keeps their memory, so that a connection that has seen
 //! one message parses the next without allocating.
 
-use super::fields::{Fields, list_members};
+use super::fields::{Fields, is_token_byte, list_members};
 use super::path::{self, InvalidPath};
 use super::token::Token;
 
@@ -243,8 +243,16 @@ impl RequestHead {
             .unwrap_or_else(|| self.slice(self.method_text))
     }
 
-    /// Changes the method.
+    /// Changes the method; a text that is no token changes nothing.
     pub fn set_method(&mut self, token: &[u8]) {
+        if token.is_empty() || !token.iter().copied().all(is_token_byte) {
+            return;
+        }
+        self.receive_method(token);
+    }
+
+    #[inline]
+    pub(crate) fn receive_method(&mut self, token: &[u8]) {
         self.method = Method::from_bytes(token);
         if self.method == Method::Other {
             self.method_text = self.put(token);
@@ -335,15 +343,54 @@ impl RequestHead {
         self.derive_route_path();
     }
 
-    /// Replaces the query.
+    /// Replaces the query. Blanks and control characters, which cannot stand in a target, are
+    /// percent-encoded.
     pub fn set_query(&mut self, query: Option<&[u8]>) {
-        self.query = query.map(|query| self.put(query));
+        self.query = query.map(|query| {
+            let start = self.text.len();
+            for &byte in query {
+                match byte {
+                    0..=b' ' | 0x7f => path::push_escape(byte, &mut self.text),
+                    _ => self.text.push(byte),
+                }
+            }
+            self.span_from(start)
+        });
     }
 
-    /// Replaces the authority (`host[:port]`, brackets around an IPv6 address).
+    /// Replaces the authority (`host[:port]`, brackets around an IPv6 address). Blanks and control
+    /// characters are dropped: no value from a template can start a new line.
     pub fn set_authority(&mut self, authority: &[u8]) {
+        let start = self.text.len();
+        let clean = authority
+            .iter()
+            .filter(|byte| byte.is_ascii_graphic() || !byte.is_ascii());
+        self.text.extend(clean);
+        self.set_authority_span(self.span_from(start));
+    }
+
+    /// Takes an authority from the wire that was checked.
+    #[inline]
+    pub(crate) fn receive_authority(&mut self, authority: &[u8]) {
         let span = self.put(authority);
         self.set_authority_span(span);
+    }
+
+    /// Sets a field to the authority as sent; nothing if there is none.
+    pub(crate) fn set_to_authority(&mut self, token: Token) {
+        let Some(authority) = self
+            .authority
+            .map(Span::range)
+            .filter(|range| !range.is_empty())
+        else {
+            return;
+        };
+        let authority = &self.text[authority];
+        match self.fields.get(token) {
+            // A host holds nothing that would need cleansing.
+            None => self.fields.append_clean(token, authority),
+            Some(_) => self.fields.set(&token, authority),
+        }
     }
 
     /// Edits a copy of the query, which `edit` finds at `start..` of the text (see [`super::query`]).
@@ -578,6 +625,8 @@ mod tests {
         assert_eq!(head.authority(), Some(&b"ExAmple.com:8080"[..]));
         assert_eq!(head.host(), b"example.com");
         assert_eq!(head.port(), Some(&b"8080"[..]));
+        head.set_authority(b" a\r\nX: y");
+        assert_eq!(head.authority(), Some(&b"aX:y"[..]));
         head.set_authority(b"[FE80::1]");
         assert_eq!(head.host(), b"fe80::1");
     }
@@ -594,6 +643,8 @@ mod tests {
         head.set_path(b"/p/../q/").unwrap();
         head.sanitize_path();
         assert_eq!((head.path(), head.route_path()), (&b"/q/"[..], &b"/q/"[..]));
+        head.set_query(Some(b"a b\r\n"));
+        assert_eq!(head.query(), Some(&b"a%20b%0D%0A"[..]));
         head.set_query(None);
         assert_eq!(head.query(), None);
     }
@@ -612,6 +663,9 @@ mod tests {
             (head.method, head.method_bytes()),
             (Method::Other, &b"get"[..])
         );
+        head.set_method(b"A B");
+        head.set_method(b"");
+        assert_eq!(head.method_bytes(), b"get");
         head.set_method(b"PATCH");
         assert_eq!(
             (head.method, head.method_bytes()),
