@@ -377,3 +377,113 @@ impl fmt::Display for Cause {
 pub fn status_text(code: u16) -> &'static str {
     status::reason(code).unwrap_or("")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{ResponseOptions, write_response};
+    use crate::http::message::Version;
+
+    fn written(cause: Cause) -> String {
+        let answer = cause.answer();
+        let mut head = ResponseHead::new();
+        answer.fill(&mut head);
+        let options = ResponseOptions {
+            version: Version::Http11,
+            keep_alive: head.keep_alive,
+            date: b"D",
+        };
+        let mut out = Vec::new();
+        write_response(&head, options, &mut out);
+        out.extend_from_slice(answer.body.as_bytes());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_router_is_answered_in_the_style_of_http_error() {
+        let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            X-Content-Type-Options: nosniff\r\nDate: D\r\nContent-Length: 19\r\n\r\n404 page not found\n";
+        assert_eq!(written(Cause::NoRoute), expected);
+    }
+
+    #[test]
+    fn proxy_errors_are_bare() {
+        let expected =
+            "HTTP/1.1 502 Bad Gateway\r\nDate: D\r\nContent-Length: 11\r\n\r\nBad Gateway";
+        for cause in [
+            Cause::UpstreamConnect,
+            Cause::UpstreamClosed,
+            Cause::UpstreamTls,
+            Cause::MalformedResponse(ResponseError::StatusLine),
+        ] {
+            assert_eq!(written(cause), expected);
+        }
+        assert_eq!(Cause::DialTimeout.answer().status, 504);
+        assert_eq!(Cause::ResponseTimeout.answer().body, "Gateway Timeout");
+        assert_eq!(Cause::NoServer.answer().body, "no available server\n");
+        assert!(written(Cause::Fragment).ends_with("\r\nContent-Length: 0\r\n\r\n"));
+        assert!(written(Cause::BodyTooLarge).contains("\r\nConnection: close\r\n"));
+    }
+
+    #[test]
+    fn rejections_are_those_of_go_and_close() {
+        let written = |error| {
+            let mut out = Vec::new();
+            write_rejection(error, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let headers = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n";
+        for (error, line, body) in [
+            (
+                RequestError::RequestLine,
+                "400 Bad Request",
+                "400 Bad Request",
+            ),
+            (
+                RequestError::MissingHost,
+                "400 Bad Request: missing required Host header",
+                "400 Bad Request: missing required Host header",
+            ),
+            (
+                RequestError::HeadTooLarge,
+                "431 Request Header Fields Too Large",
+                "431 Request Header Fields Too Large",
+            ),
+            (
+                RequestError::UnsupportedCoding,
+                "501 Not Implemented",
+                "Unsupported transfer encoding",
+            ),
+            (
+                RequestError::Version,
+                "505 HTTP Version Not Supported: unsupported protocol version",
+                "505 HTTP Version Not Supported: unsupported protocol version",
+            ),
+        ] {
+            assert_eq!(written(error), format!("HTTP/1.1 {line}{headers}{body}"));
+        }
+        let empty = "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(
+            written(RequestError::Connect),
+            format!("HTTP/1.1 501 Not Implemented{empty}")
+        );
+        assert_eq!(
+            written(RequestError::Expectation),
+            format!("HTTP/1.1 417 Expectation Failed{empty}")
+        );
+    }
+
+    #[test]
+    fn every_malformed_request_closes() {
+        for error in [
+            RequestError::LineEnd,
+            RequestError::Version,
+            RequestError::Connect,
+        ] {
+            let answer = Cause::from(error).answer();
+            assert!(answer.close);
+            assert_eq!(answer.status, error.status());
+        }
+        assert!(Cause::MalformedBody(ChunkError::Size).answer().close);
+    }
+}
