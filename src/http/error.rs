@@ -196,6 +196,27 @@ impl Cause {
 }
 
 impl ErrorAnswer {
+    /// The bare status text, as middlewares answer (`Forbidden`, `Too Many Requests`).
+    pub fn bare(code: u16) -> Self {
+        let body = status::reason(code).unwrap_or("");
+        ErrorAnswer {
+            status: code,
+            body,
+            style: BodyStyle::Bare,
+            close: false,
+        }
+    }
+
+    /// A text in the style of Go's `http.Error`, which ends with a line feed of its own.
+    pub fn plain(status: u16, body: &'static str) -> Self {
+        ErrorAnswer {
+            status,
+            body,
+            style: BodyStyle::Plain,
+            close: false,
+        }
+    }
+
     /// Makes `head` this answer's head. The caller then sends [`ErrorAnswer::body`] (not to HEAD).
     pub fn fill(&self, head: &mut ResponseHead) {
         head.start(self.status, self.body.len() as u64);
@@ -373,11 +394,6 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The text of a status for an answer with the bare status text as its body.
-pub fn status_text(code: u16) -> &'static str {
-    status::reason(code).unwrap_or("")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,6 +435,11 @@ mod tests {
             assert_eq!(written(cause), expected);
         }
         assert_eq!(Cause::DialTimeout.answer().status, 504);
+        assert_eq!(ErrorAnswer::bare(403).body, "Forbidden");
+        assert_eq!(
+            ErrorAnswer::plain(404, "404 page not found\n"),
+            Cause::NoRoute.answer()
+        );
         assert_eq!(Cause::ResponseTimeout.answer().body, "Gateway Timeout");
         assert_eq!(Cause::NoServer.answer().body, "no available server\n");
         assert!(written(Cause::Fragment).ends_with("\r\nContent-Length: 0\r\n\r\n"));

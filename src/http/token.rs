@@ -264,7 +264,7 @@ const fn longest_name() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::fields::canonicalize;
+    use crate::http::name::canonicalize;
 
     #[test]
     fn every_token_is_found_in_any_case() {
