@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::Kind;
+use crate::config::dynamic::Kind;
 
 use super::{Entry, Objects, Position};
 
@@ -201,6 +201,7 @@ fn split_qualified(name: &str) -> (&str, &str) {
 #[derive(Debug, Default)]
 pub(super) struct Defaults {
     claims: BTreeMap<Kind, BTreeMap<Arc<str>, Entry>>,
+    in_force: BTreeMap<Kind, Entry>,
 }
 
 impl Defaults {
@@ -230,11 +231,14 @@ impl Defaults {
                 1 => claims.values().next().cloned().unwrap_or(Entry::Absent),
                 _ => Entry::Absent,
             };
-            changes.push(ObjectChange {
-                kind,
-                name: DEFAULT.into(),
-                entry,
-            });
+            let before = self.in_force.insert(kind, entry.clone());
+            if before.unwrap_or(Entry::Absent) != entry {
+                changes.push(ObjectChange {
+                    kind,
+                    name: DEFAULT.into(),
+                    entry,
+                });
+            }
         }
     }
 
