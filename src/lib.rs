@@ -13,4 +13,7 @@
 
 pub mod config;
 pub mod http;
+pub mod plan;
+pub mod router;
+pub mod rules;
 pub mod watcher;
