@@ -10,3 +10,4 @@
 //!
 //! `docs/architecture.md` tells what each layer is for and how a request and a change pass through.
 #![warn(missing_docs)]
+pub mod provider;

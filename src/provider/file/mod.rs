@@ -1,0 +1,3 @@
+//! x
+pub mod source;
+pub mod watch;
