@@ -10,4 +10,5 @@
 //!
 //! `docs/architecture.md` tells what each layer is for and how a request and a change pass through.
 #![warn(missing_docs)]
+pub mod control;
 pub mod provider;

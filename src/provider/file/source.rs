@@ -116,7 +116,9 @@ impl Search {
             ));
             return;
         }
-        let Some(id) = self.watch(real_path) else { return };
+        let Some(id) = self.watch(real_path) else {
+            return;
+        };
         if !self.open.insert(id) {
             return;
         }
@@ -155,7 +157,11 @@ impl Search {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         };
-        self.found.files.push(FoundFile { path, real_path, identity });
+        self.found.files.push(FoundFile {
+            path,
+            real_path,
+            identity,
+        });
     }
 
     fn report(&mut self, path: &Path, error: &io::Error) {
@@ -163,13 +169,17 @@ impl Search {
             io::ErrorKind::NotFound => "does not exist (it is read as soon as it does)".to_owned(),
             _ => format!("cannot be read: {error}"),
         };
-        self.found.errors.push(format!("{} {reason}", path.display()));
+        self.found
+            .errors
+            .push(format!("{} {reason}", path.display()));
     }
 
     /// Notes that a directory must be watched; `None` if it does not exist.
     fn watch(&mut self, directory: &Path) -> Option<(u64, u64)> {
         let metadata = fs::metadata(directory).ok()?;
-        self.found.directories.insert(directory.to_owned(), metadata.ino());
+        self.found
+            .directories
+            .insert(directory.to_owned(), metadata.ino());
         Some((metadata.dev(), metadata.ino()))
     }
 
@@ -242,7 +252,8 @@ fn has_known_extension(path: &Path) -> bool {
 }
 
 fn is_hidden_version(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
 }
 
 #[cfg(test)]
@@ -265,13 +276,29 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path();
         fs::create_dir(path.join("b")).unwrap();
-        for name in ["c.yml", "a.toml", "b/z.yaml", "b/a.yml", "notes.txt", "4913", ".a.yml.swp", "c.yml~"] {
+        for name in [
+            "c.yml",
+            "a.toml",
+            "b/z.yaml",
+            "b/a.yml",
+            "notes.txt",
+            "4913",
+            ".a.yml.swp",
+            "c.yml~",
+        ] {
             fs::write(path.join(name), "x").unwrap();
         }
         let source = Source::Directory(path.to_owned());
-        assert_eq!(names(&source, path), ["a.toml", "b/a.yml", "b/z.yaml", "c.yml"]);
+        assert_eq!(
+            names(&source, path),
+            ["a.toml", "b/a.yml", "b/z.yaml", "c.yml"]
+        );
         let found = source.find();
-        assert!(found.directories.contains_key(&path.join("b").canonicalize().unwrap()));
+        assert!(
+            found
+                .directories
+                .contains_key(&path.join("b").canonicalize().unwrap())
+        );
     }
 
     #[test]

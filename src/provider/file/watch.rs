@@ -45,13 +45,19 @@ impl DirectoryWatch {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(explain(&error))),
         };
-        Self { watcher, directories: BTreeMap::new(), failure }
+        Self {
+            watcher,
+            directories: BTreeMap::new(),
+            failure,
+        }
     }
 
     /// Watches exactly these directories (path and inode). True if a watch was added: what happened in
     /// that directory before was not seen, so look again.
     pub fn set(&mut self, wanted: &BTreeMap<PathBuf, u64>) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
+        let Some(watcher) = &mut self.watcher else {
+            return false;
+        };
         let stale: Vec<PathBuf> = self
             .directories
             .iter()
@@ -99,7 +105,9 @@ impl DirectoryWatch {
 }
 
 fn simplify(event: notify::Result<notify::Event>) -> Vec<WatchEvent> {
-    let Ok(event) = event else { return vec![WatchEvent::Lost] };
+    let Ok(event) = event else {
+        return vec![WatchEvent::Lost];
+    };
     if event.need_rescan() {
         return vec![WatchEvent::Lost];
     }
@@ -148,14 +156,19 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             let (sender, events) = crossbeam_channel::unbounded();
             let watch = DirectoryWatch::new(sender, |event| event);
-            let mut scene = Self { root, events, watch };
+            let mut scene = Self {
+                root,
+                events,
+                watch,
+            };
             assert!(scene.watch_root());
             scene
         }
 
         fn watch_root(&mut self) -> bool {
             let inode = fs::metadata(self.root.path()).unwrap().ino();
-            self.watch.set(&BTreeMap::from([(self.root.path().to_owned(), inode)]))
+            self.watch
+                .set(&BTreeMap::from([(self.root.path().to_owned(), inode)]))
         }
 
         fn wait_for(&self, wanted: &WatchEvent) {
