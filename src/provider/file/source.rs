@@ -51,8 +51,9 @@ pub struct Found {
     pub files: Vec<FoundFile>,
     /// Directories (without symbolic links) whose changes can change the result, with their inode.
     pub directories: BTreeMap<PathBuf, u64>,
-    /// What could not be looked at, as texts.
-    pub errors: Vec<String>,
+    /// What could not be looked at: the path, and why as a text. Files known below such a path are not
+    /// gone, they are out of sight.
+    pub errors: Vec<(PathBuf, String)>,
 }
 
 impl Source {
@@ -88,10 +89,10 @@ impl Search {
             return;
         };
         match fs::metadata(&real_path) {
-            Ok(metadata) if metadata.is_dir() => self.found.errors.push(format!(
-                "{} is a directory; name it under providers.file.directory instead of filename",
-                path.display()
-            )),
+            Ok(metadata) if metadata.is_dir() => self.fail(
+                path,
+                "is a directory; name it under providers.file.directory instead of filename",
+            ),
             Ok(metadata) => self.add(path.to_owned(), real_path, &metadata),
             Err(error) => self.report(path, &error),
         }
@@ -100,20 +101,16 @@ impl Search {
     fn root(&mut self, path: &Path) {
         match self.resolve(path) {
             Some(real_path) if real_path.is_dir() => self.directory(path, &real_path, 0),
-            Some(_) => self.found.errors.push(format!(
-                "{} is not a directory; name a single file under providers.file.filename",
-                path.display()
-            )),
+            Some(_) => {
+                self.fail(path, "is not a directory; name a single file under providers.file.filename");
+            }
             None => self.report(path, &io::Error::from(io::ErrorKind::NotFound)),
         }
     }
 
     fn directory(&mut self, path: &Path, real_path: &Path, depth: usize) {
         if depth > MAX_DEPTH {
-            self.found.errors.push(format!(
-                "{} is more than {MAX_DEPTH} directories deep and is not searched",
-                path.display()
-            ));
+            self.fail(path, &format!("is more than {MAX_DEPTH} directories deep and is not searched"));
             return;
         }
         let Some(id) = self.watch(real_path) else {

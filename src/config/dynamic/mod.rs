@@ -1,0 +1,18 @@
+//! Traefik's dynamic configuration: the objects that say how requests are routed.
+//!
+//! [`decode`] turns a source's tree into one result per object, so that a bad object never hides a good one, and
+//! reuses the objects of the previous reading whose content did not change.
+
+pub mod http;
+pub mod middleware;
+mod objects;
+pub mod tcp;
+pub mod tls;
+pub mod udp;
+
+pub use http::{HttpModel, HttpRouter, HttpServersTransport, HttpService, HttpServiceKind};
+pub use middleware::HttpMiddleware;
+pub use objects::{Declared, Decoded, Kind, Object, ObjectKey, decode, decode_object};
+pub use tcp::{TcpMiddleware, TcpModel, TcpRouter, TcpServersTransport, TcpService};
+pub use tls::{TlsCertificate, TlsOptions, TlsStore};
+pub use udp::{UdpRouter, UdpService};

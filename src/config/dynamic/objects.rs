@@ -1,0 +1,352 @@
+//! From a source's tree to one result per object.
+
+use std::collections::hash_map::Entry as Slot;
+use std::fmt;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::{
+    HttpMiddleware, HttpModel, HttpRouter, HttpServersTransport, HttpService, TcpMiddleware,
+    TcpModel, TcpRouter, TcpServersTransport, TcpService, TlsCertificate, TlsOptions, TlsStore,
+    UdpRouter, UdpService,
+};
+use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
+use crate::config::tree::{Entry, Node, Value};
+
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident: $section:literal, $collection:literal;)*) => {
+        /// What an object is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($(#[$meta])* $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The section and collection that declare it, such as `("http", "routers")`.
+            pub const fn place(self) -> (&'static str, &'static str) {
+                match self { $(Self::$kind => ($section, $collection),)* }
+            }
+        }
+
+        /// One decoded object. Two objects are equal if their configuration is.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $($(#[$meta])* $kind(Arc<$kind>),)*
+        }
+
+        impl Object {
+            /// What the object is.
+            pub const fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)* }
+            }
+        }
+
+        $(impl From<$kind> for Object {
+            fn from(object: $kind) -> Self {
+                Self::$kind(Arc::new(object))
+            }
+        })*
+
+        impl Serialize for Object {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$kind(object) => object.serialize(serializer),)* }
+            }
+        }
+
+        fn decode_kind(kind: Kind, node: &Node<'_>, path: &Path<'_>, errors: &mut Vec<ObjectError>) -> Option<Object> {
+            match kind {
+                $(Kind::$kind => $kind::decode(node, How::Element, path, errors).map(Object::from),)*
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `http.routers`
+    HttpRouter: "http", "routers";
+    /// `http.services`
+    HttpService: "http", "services";
+    /// `http.middlewares`
+    HttpMiddleware: "http", "middlewares";
+    /// `http.serversTransports`
+    HttpServersTransport: "http", "serversTransports";
+    /// `http.models`: what entry points add to their routers.
+    HttpModel: "http", "models";
+    /// `tcp.routers`
+    TcpRouter: "tcp", "routers";
+    /// `tcp.services`
+    TcpService: "tcp", "services";
+    /// `tcp.middlewares`
+    TcpMiddleware: "tcp", "middlewares";
+    /// `tcp.serversTransports`
+    TcpServersTransport: "tcp", "serversTransports";
+    /// What entry points add to their TCP routers; not in any source's vocabulary.
+    TcpModel: "tcp", "(models)";
+    /// `udp.routers`
+    UdpRouter: "udp", "routers";
+    /// `udp.services`
+    UdpService: "udp", "services";
+    /// `tls.options`
+    TlsOptions: "tls", "options";
+    /// `tls.stores`
+    TlsStore: "tls", "stores";
+    /// An item of `tls.certificates`, named by its `certFile` or, if that is PEM text, by its content's hash.
+    TlsCertificate: "tls", "certificates";
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (section, collection) = self.place();
+        write!(f, "{section}.{collection}")
+    }
+}
+
+/// Which object: its kind and its name as declared, without a provider.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// The key of an object.
+    pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.kind, self.name)
+    }
+}
+
+/// One declaration of a source: the object, or every reason why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// Hash of the declaration's content (see [`Node::content_hash`]); equal hashes mean equal objects.
+    pub content: u128,
+    /// The object or its errors, at least one.
+    pub result: Result<Object, Vec<ObjectError>>,
+}
+
+/// What a source declares.
+#[derive(Clone, Debug, Default)]
+pub struct Decoded {
+    /// Every object that is declared, good or bad.
+    pub objects: FxHashMap<ObjectKey, Declared>,
+    /// What belongs to no object and is ignored, such as unknown top-level keys.
+    pub warnings: Vec<ObjectError>,
+    /// What belongs to no object and is wrong, such as `http.routerz`; the objects stand nevertheless.
+    pub errors: Vec<ObjectError>,
+}
+
+impl Decoded {
+    /// The declaration of an object, if there is one.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Declared> {
+        self.objects.get(&ObjectKey::new(kind, name))
+    }
+
+    /// Every error of the source: those of its objects in the order of their keys, then its own.
+    pub fn all_errors(&self) -> Vec<&ObjectError> {
+        let mut bad: Vec<_> = self
+            .objects
+            .iter()
+            .filter_map(|(key, declared)| Some((key, declared.result.as_ref().err()?)))
+            .collect();
+        bad.sort_unstable_by_key(|(key, _)| *key);
+        bad.into_iter()
+            .flat_map(|(_, errors)| errors)
+            .chain(&self.errors)
+            .collect()
+    }
+}
+
+const SECTIONS: &[&str] = &["http", "tcp", "udp", "tls"];
+
+/// Decodes a source's whole tree. Objects whose content equals that of `previous` are taken from there.
+pub fn decode(tree: &Node<'_>, previous: Option<&Decoded>) -> Decoded {
+    let mut decoder = Decoder::new(previous);
+    match &tree.value {
+        Value::Null => {}
+        Value::Map(entries) => entries.iter().for_each(|entry| decoder.section(entry)),
+        _ => decoder.decoded.errors.push(ObjectError::new(
+            "(top)",
+            tree.at,
+            format!(
+                "is {} where a map with http, tcp, udp or tls is expected",
+                tree.describe()
+            ),
+        )),
+    }
+    decoder.decoded
+}
+
+/// Decodes one object, as providers do that receive objects one by one.
+pub fn decode_object(kind: Kind, name: &str, node: &Node<'_>) -> Result<Object, Vec<ObjectError>> {
+    let (section, collection) = kind.place();
+    let path = Path::ROOT;
+    let path = path.key(section);
+    let path = path.key(collection);
+    let mut errors = Vec::new();
+    check_name(name, node, &path.key(name), &mut errors);
+    decode_kind(kind, node, &path.key(name), &mut errors)
+        .filter(|_| errors.is_empty())
+        .ok_or(errors)
+}
+
+fn check_name(name: &str, node: &Node<'_>, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
+    if name.contains('@') {
+        let message = "a declared name must not contain \"@\": what follows it names a provider in references";
+        errors.push(ObjectError::new(path, node.at, message));
+    } else if name.is_empty() {
+        errors.push(ObjectError::new(
+            path,
+            node.at,
+            "a declared name must not be empty",
+        ));
+    }
+}
+
+/// Collects objects section by section.
+struct Decoder<'p> {
+    decoded: Decoded,
+    previous: Option<&'p Decoded>,
+}
+
+impl<'p> Decoder<'p> {
+    fn new(previous: Option<&'p Decoded>) -> Self {
+        let mut decoded = Decoded::default();
+        if let Some(previous) = previous {
+            decoded.objects.reserve(previous.objects.len());
+        }
+        Self { decoded, previous }
+    }
+
+    /// One top-level key.
+    fn section(&mut self, entry: &Entry<'_>) {
+        let path = Path::ROOT;
+        let Some(section) = SECTIONS
+            .iter()
+            .find(|name| entry.key.eq_ignore_ascii_case(name))
+        else {
+            let mut warning =
+                ObjectError::new(path.key(&entry.key), entry.at, "unknown key, ignored");
+            warning.suggestion = nearest(SECTIONS.iter().copied(), &entry.key);
+            self.decoded.warnings.push(warning);
+            return;
+        };
+        if entry.node.is_null() {
+            return;
+        }
+        let path = path.key(&entry.key);
+        let Some(collections) = self.filled_map(&entry.node, &path) else {
+            return;
+        };
+        for collection in collections {
+            self.collection(section, collection, &path);
+        }
+    }
+
+    /// One key of a section, such as `routers`.
+    fn collection(&mut self, section: &str, entry: &Entry<'_>, path: &Path<'_>) {
+        if entry.node.is_null() {
+            return;
+        }
+        let found = Kind::ALL.iter().copied().find(|kind| {
+            let place = kind.place();
+            place.0 == section && entry.key.eq_ignore_ascii_case(place.1)
+        });
+        let Some(kind) = found else {
+            let names: Vec<_> = Kind::ALL
+                .iter()
+                .map(|kind| kind.place())
+                .filter(|place| place.0 == section && !place.1.starts_with('('))
+                .map(|place| place.1)
+                .collect();
+            let error = unknown_field(&names, &entry.key, entry.at, path);
+            self.decoded.errors.push(error);
+            return;
+        };
+        let path = path.key(&entry.key);
+        if kind == Kind::TlsCertificate {
+            return self.certificates(&entry.node, &path);
+        }
+        let Some(objects) = self.filled_map(&entry.node, &path) else {
+            return;
+        };
+        self.decoded.objects.reserve(objects.len());
+        for object in objects.iter().filter(|object| !object.node.is_null()) {
+            self.object(kind, &object.key, &object.node, &path.key(&object.key));
+        }
+    }
+
+    /// The entries of a map that must not be empty, or an error of the source.
+    fn filled_map<'n, 'a>(
+        &mut self,
+        node: &'n Node<'a>,
+        path: &Path<'_>,
+    ) -> Option<&'n [Entry<'a>]> {
+        crate::config::decode::entries(node, How::Field, path, &mut self.decoded.errors)
+    }
+
+    /// `tls.certificates`: a list whose items have no names of their own.
+    fn certificates(&mut self, node: &Node<'_>, path: &Path<'_>) {
+        let Some(items) = node.as_list() else {
+            let message = format!("is {} where a list is expected", node.describe());
+            self.decoded
+                .errors
+                .push(ObjectError::new(path, node.at, message));
+            return;
+        };
+        for (index, item) in items.iter().enumerate() {
+            let path = path.index(index);
+            let name = match item.field("certFile").and_then(Node::as_scalar) {
+                Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
+                _ => format!("{:032x}", item.content_hash()),
+            };
+            self.object(Kind::TlsCertificate, &name, item, &path);
+        }
+    }
+
+    fn object(&mut self, kind: Kind, name: &str, node: &Node<'_>, path: &Path<'_>) {
+        let content = node.content_hash();
+        let key = ObjectKey::new(kind, name);
+        let known = self
+            .previous
+            .and_then(|previous| previous.objects.get_key_value(&key));
+        // Only good objects are reused: the places in errors may have moved.
+        let (key, result) = match known {
+            Some((key, declared)) if declared.content == content && declared.result.is_ok() => {
+                (key.clone(), declared.result.clone())
+            }
+            known => {
+                let mut errors = Vec::new();
+                if kind != Kind::TlsCertificate {
+                    check_name(name, node, path, &mut errors);
+                }
+                let object = decode_kind(kind, node, path, &mut errors);
+                let key = known.map_or(key, |(key, _)| key.clone());
+                (key, object.filter(|_| errors.is_empty()).ok_or(errors))
+            }
+        };
+        let declared = Declared { content, result };
+        match self.decoded.objects.entry(key) {
+            Slot::Vacant(slot) => {
+                slot.insert(declared);
+            }
+            // The same certificate twice is harmless, and the only name that can come twice.
+            Slot::Occupied(_) => {}
+        }
+    }
+}

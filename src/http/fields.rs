@@ -1,0 +1,518 @@
+//! The header section of a message: a byte arena and a small table of lines in it.
+//!
+//! ```text
+//! arena   … Host: a\r\nAccept: */*\r\n …        every entry is one canonical line
+//! lines   [token, start, name length, value length] in message order
+//! ```
+//!
+//! The invariant that makes writing cheap: the bytes `start .. start + name + 2 + value + 2` of an
+//! entry are exactly `Name: value\r\n`, the name in canonical spelling, the value trimmed and free of
+//! CR, LF and NUL. Neighbouring entries that are also neighbours in the arena are written with one
+//! copy. Removed lines leave their bytes behind until [`Fields::clear`].
+//!
+//! Not here: which fields mean what (hop-by-hop, forwarded, framing) and parsing from the wire.
+
+use std::fmt;
+
+use super::sink::Sink;
+use super::token::Token;
+
+/// Longest field name, in bytes.
+pub const MAX_NAME_BYTES: usize = u16::MAX as usize;
+/// Longest field value and largest arena, in bytes. Wire limits are far below; this one keeps the
+/// `u32` offsets valid whatever a configuration sets.
+pub const MAX_ARENA_BYTES: usize = 1 << 30;
+
+const UNKNOWN: u8 = u8::MAX;
+
+/// An ordered multimap of field names and values, reused between messages without allocating.
+#[derive(Clone, Default)]
+pub struct Fields {
+    arena: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    start: u32,
+    value_len: u32,
+    name_len: u16,
+    /// The number of the name's [`Token`], or [`UNKNOWN`].
+    token: u8,
+}
+
+/// A field name from configuration: valid, in canonical spelling, with its token if it has one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FieldName(Name);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Name {
+    Known(Token),
+    Other(Box<[u8]>),
+}
+
+/// A text that is no field name (RFC 9110 §5.1: a `token`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidFieldName {
+    text: String,
+}
+
+/// What names a field in the methods of [`Fields`]: a [`Token`] or a [`FieldName`].
+pub trait Named {
+    /// The token, if the name has one.
+    fn token(&self) -> Option<Token>;
+    /// The canonical spelling.
+    fn text(&self) -> &[u8];
+}
+
+impl Fields {
+    /// No fields, no memory.
+    pub const fn new() -> Self {
+        Fields { arena: Vec::new(), lines: Vec::new() }
+    }
+
+    /// Removes all fields and keeps the memory for the next message.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.lines.clear();
+    }
+
+    /// Gives back memory beyond `bytes` that an unusually large message left behind. Only useful
+    /// after [`Fields::clear`].
+    pub fn trim(&mut self, bytes: usize) {
+        self.arena.shrink_to(bytes);
+        self.lines.shrink_to(bytes / 16);
+    }
+
+    /// Number of field lines.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no field line.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// All lines in order, as (canonical name, value).
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        self.lines.iter().map(|line| (line.name(&self.arena), line.value(&self.arena)))
+    }
+
+    /// All lines in order with the name's token.
+    pub fn iter_with_token(&self) -> impl Iterator<Item = (Option<Token>, &[u8], &[u8])> + Clone {
+        self.lines.iter().map(|line| {
+            (Token::from_number(line.token), line.name(&self.arena), line.value(&self.arena))
+        })
+    }
+
+    /// The first value of `token`.
+    #[inline]
+    pub fn get(&self, token: Token) -> Option<&[u8]> {
+        let line = self.lines.iter().find(|line| line.token == token as u8)?;
+        Some(line.value(&self.arena))
+    }
+
+    /// Every value of `token`, in order.
+    pub fn get_all(&self, token: Token) -> impl Iterator<Item = &[u8]> + Clone {
+        let lines = self.lines.iter().filter(move |line| line.token == token as u8);
+        lines.map(|line| line.value(&self.arena))
+    }
+
+    /// The first value of `name`.
+    pub fn get_name(&self, name: &FieldName) -> Option<&[u8]> {
+        self.all_by_name(name).next()
+    }
+
+    /// Every value of `name`, in order.
+    pub fn all_by_name(&self, name: &FieldName) -> impl Iterator<Item = &[u8]> + Clone {
+        let lines = self.lines.iter().filter(move |line| line.is(name, &self.arena));
+        lines.map(|line| line.value(&self.arena))
+    }
+
+    /// Whether there is a line of this name.
+    pub fn contains(&self, name: &impl Named) -> bool {
+        self.lines.iter().any(|line| line.is(name, &self.arena))
+    }
+
+    /// Number of lines of this name.
+    pub fn count(&self, name: &impl Named) -> usize {
+        self.lines.iter().filter(|line| line.is(name, &self.arena)).count()
+    }
+
+    /// Adds a line at the end. Surrounding white space of the value is dropped; CR, LF and NUL become
+    /// spaces, so that no value from a template or a capture can start a new line.
+    pub fn append(&mut self, name: &impl Named, value: &[u8]) {
+        let line = self.put_line(name.token(), name.text(), &[value]);
+        self.lines.push(line);
+    }
+
+    /// Like [`Fields::append`], the value given in pieces that are written one after the other.
+    pub fn append_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
+        let line = self.put_line(name.token(), name.text(), parts);
+        self.lines.push(line);
+    }
+
+    /// Replaces all lines of this name by one, at the place of the first; appends if there is none.
+    pub fn set(&mut self, name: &impl Named, value: &[u8]) {
+        self.set_parts(name, &[value]);
+    }
+
+    /// Like [`Fields::set`], the value given in pieces that are written one after the other.
+    pub fn set_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
+        let Some(first) = self.lines.iter().position(|line| line.is(name, &self.arena)) else {
+            return self.append_parts(name, parts);
+        };
+        let line = self.put_line(name.token(), name.text(), parts);
+        self.lines[first] = line;
+        let arena = &self.arena;
+        let mut index = 0;
+        self.lines.retain(|line| {
+            index += 1;
+            index - 1 <= first || !line.is(name, arena)
+        });
+    }
+
+    /// Joins all lines of `name` with `", "`, adds `value` at the end, and leaves one line.
+    pub fn append_to_list(&mut self, name: &impl Named, value: &[u8]) {
+        let Some(first) = self.lines.iter().position(|line| line.is(name, &self.arena)) else {
+            return self.append(name, value);
+        };
+        let start = self.begin_line(name.text());
+        for index in first..self.lines.len() {
+            let line = self.lines[index];
+            if line.is(name, &self.arena) {
+                self.arena.extend_from_within(line.value_range());
+                self.arena.extend_from_slice(b", ");
+            }
+        }
+        push_clean(&mut self.arena, value);
+        let joined = self.end_line(start, name.token(), name.text().len());
+        self.lines[first] = joined;
+        let arena = &self.arena;
+        let mut index = 0;
+        self.lines.retain(|line| {
+            index += 1;
+            index - 1 <= first || !line.is(name, arena)
+        });
+    }
+
+    /// Removes all lines of this name; whether there was one.
+    pub fn remove(&mut self, name: &impl Named) -> bool {
+        let before = self.lines.len();
+        let arena = &self.arena;
+        self.lines.retain(|line| !line.is(name, arena));
+        self.lines.len() != before
+    }
+
+    /// Keeps the lines for which `keep(token, name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(Option<Token>, &[u8], &[u8]) -> bool) {
+        let arena = &self.arena;
+        self.lines.retain(|line| {
+            keep(Token::from_number(line.token), line.name(arena), line.value(arena))
+        });
+    }
+
+    /// Writes the lines for which `keep(token)` holds as `Name: value\r\n`.
+    #[inline]
+    pub(crate) fn write(&self, keep: impl Fn(Option<Token>) -> bool, out: &mut impl Sink) {
+        let mut run = 0..0;
+        for line in &self.lines {
+            if line.token != UNKNOWN && !keep(Token::from_number(line.token)) {
+                continue;
+            }
+            let range = line.range();
+            if range.start == run.end {
+                run.end = range.end;
+            } else {
+                out.put(&self.arena[run]);
+                run = range;
+            }
+        }
+        out.put(&self.arena[run]);
+    }
+
+    /// Copies a received header section (lines ended by CRLF) into the empty arena, to be followed by
+    /// [`Fields::push_received`] for each line.
+    #[inline]
+    pub(crate) fn receive(&mut self, block: &[u8]) {
+        self.clear();
+        self.arena.extend_from_slice(block);
+    }
+
+    /// Adds the line whose name starts at `start` of the received block and whose value is at
+    /// `value`, and returns its token. The caller has validated both.
+    #[inline]
+    pub(crate) fn push_received(
+        &mut self,
+        start: usize,
+        name_len: usize,
+        value: std::ops::Range<usize>,
+    ) -> Option<Token> {
+        let name_end = start + name_len;
+        let token = {
+            let name = &mut self.arena[start..name_end];
+            let token = Token::lookup(name);
+            match token {
+                Some(token) => name.copy_from_slice(token.name().as_bytes()),
+                None => canonicalize(name),
+            }
+            token
+        };
+        let tidy = value.start == name_end + 2
+            && self.arena.get(name_end..value.start) == Some(b": ")
+            && self.arena.get(value.end..value.end + 2) == Some(b"\r\n");
+        let line = if tidy {
+            Line {
+                start: start as u32,
+                value_len: (value.end - value.start) as u32,
+                name_len: name_len as u16,
+                token: token.map_or(UNKNOWN, |token| token as u8),
+            }
+        } else {
+            self.tidied(start..name_end, value, token)
+        };
+        self.lines.push(line);
+        token
+    }
+
+    /// Rewrites a line with unusual white space at the end of the arena.
+    #[cold]
+    fn tidied(
+        &mut self,
+        name: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+        token: Option<Token>,
+    ) -> Line {
+        let start = self.arena.len();
+        let name_len = name.len();
+        self.arena.extend_from_within(name);
+        self.arena.extend_from_slice(b": ");
+        self.arena.extend_from_within(value);
+        self.end_line(start, token, name_len)
+    }
+
+    fn put_line(&mut self, token: Option<Token>, name: &[u8], parts: &[&[u8]]) -> Line {
+        let start = self.begin_line(name);
+        for part in parts {
+            push_clean(&mut self.arena, part);
+        }
+        self.end_line(start, token, name.len())
+    }
+
+    fn begin_line(&mut self, name: &[u8]) -> usize {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(b": ");
+        start
+    }
+
+    /// Ends the line begun at `start`: trims the value, adds CRLF, measures.
+    fn end_line(&mut self, start: usize, token: Option<Token>, name_len: usize) -> Line {
+        let value_start = start + name_len + 2;
+        while self.arena.len() > value_start && matches!(self.arena.last(), Some(b' ' | b'\t')) {
+            self.arena.pop();
+        }
+        let blanks = self.arena[value_start..].iter().take_while(|b| matches!(b, b' ' | b'\t'));
+        let blanks = blanks.count();
+        if blanks > 0 {
+            self.arena.copy_within(value_start + blanks.., value_start);
+            self.arena.truncate(self.arena.len() - blanks);
+        }
+        let value_len = self.arena.len() - value_start;
+        self.arena.extend_from_slice(b"\r\n");
+        assert!(self.arena.len() <= MAX_ARENA_BYTES, "a message head outgrew {MAX_ARENA_BYTES} bytes");
+        Line {
+            start: start as u32,
+            value_len: value_len as u32,
+            name_len: name_len as u16,
+            token: token.map_or(UNKNOWN, |token| token as u8),
+        }
+    }
+}
+
+impl Line {
+    fn range(&self) -> std::ops::Range<usize> {
+        let start = self.start as usize;
+        start..start + usize::from(self.name_len) + self.value_len as usize + 4
+    }
+
+    fn value_range(&self) -> std::ops::Range<usize> {
+        let start = self.start as usize + usize::from(self.name_len) + 2;
+        start..start + self.value_len as usize
+    }
+
+    #[inline]
+    fn name<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let start = self.start as usize;
+        &arena[start..start + usize::from(self.name_len)]
+    }
+
+    #[inline]
+    fn value<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        &arena[self.value_range()]
+    }
+
+    #[inline]
+    fn is(&self, name: &impl Named, arena: &[u8]) -> bool {
+        match name.token() {
+            Some(token) => self.token == token as u8,
+            None => self.token == UNKNOWN && self.name(arena) == name.text(),
+        }
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.iter().map(|(name, value)| {
+            (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
+        });
+        f.debug_list().entries(lines).finish()
+    }
+}
+
+impl FieldName {
+    /// Checks a name from configuration and brings it to Go's canonical form
+    /// (`foo-bar` → `Foo-Bar`, `foo_bar` → `Foo_bar`).
+    pub fn parse(text: &str) -> Result<FieldName, InvalidFieldName> {
+        let valid = !text.is_empty()
+            && text.len() <= MAX_NAME_BYTES
+            && text.bytes().all(is_token_byte);
+        if !valid {
+            return Err(InvalidFieldName { text: text.to_owned() });
+        }
+        Ok(FieldName::from_valid(text.as_bytes()))
+    }
+
+    /// The canonical spelling.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text()
+    }
+
+    /// The canonical spelling as text (field names are ASCII).
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Name::Known(token) => token.name(),
+            Name::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
+        }
+    }
+
+    fn from_valid(name: &[u8]) -> FieldName {
+        match Token::lookup(name) {
+            Some(token) => FieldName(Name::Known(token)),
+            None => {
+                let mut name: Box<[u8]> = name.into();
+                canonicalize(&mut name);
+                FieldName(Name::Other(name))
+            }
+        }
+    }
+}
+
+impl From<Token> for FieldName {
+    fn from(token: Token) -> Self {
+        FieldName(Name::Known(token))
+    }
+}
+
+impl std::str::FromStr for FieldName {
+    type Err = InvalidFieldName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        FieldName::parse(text)
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldName({})", self.as_str())
+    }
+}
+
+impl fmt::Display for InvalidFieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a header name: use letters, digits and any of !#$%&'*+-.^_`|~",
+            self.text
+        )
+    }
+}
+
+impl std::error::Error for InvalidFieldName {}
+
+impl Named for Token {
+    #[inline]
+    fn token(&self) -> Option<Token> {
+        Some(*self)
+    }
+
+    #[inline]
+    fn text(&self) -> &[u8] {
+        self.name().as_bytes()
+    }
+}
+
+impl Named for FieldName {
+    #[inline]
+    fn token(&self) -> Option<Token> {
+        match self.0 {
+            Name::Known(token) => Some(token),
+            Name::Other(_) => None,
+        }
+    }
+
+    #[inline]
+    fn text(&self) -> &[u8] {
+        match &self.0 {
+            Name::Known(token) => token.name().as_bytes(),
+            Name::Other(name) => name,
+        }
+    }
+}
+
+/// Brings a field name to Go's canonical form in place: upper case at the start and after `-`,
+/// lower case elsewhere. Names that are not all token characters stay as they are.
+pub(crate) fn canonicalize(name: &mut [u8]) {
+    if !name.iter().copied().all(is_token_byte) {
+        return;
+    }
+    let mut upper = true;
+    for byte in name {
+        *byte = if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+        upper = *byte == b'-';
+    }
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
+        | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+/// The comma-separated members of a list-valued field, trimmed, empty ones left out
+/// (RFC 9110 §5.6.1). Quoted strings are not understood: use it for token lists.
+pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+fn push_clean(arena: &mut Vec<u8>, value: &[u8]) {
+    let start = arena.len();
+    arena.extend_from_slice(value);
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+        for byte in &mut arena[start..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+    }
+}
