@@ -16,7 +16,7 @@ pub mod reader;
 pub mod source;
 pub mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use reader::{Look, Reader};
 pub use source::Source;
+use source::has_known_extension;
 use watch::{DirectoryWatch, WatchEvent};
 
 use crate::watcher::{Position, Update};
@@ -72,14 +73,20 @@ impl FileProvider {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(settings: FileSettings, sink: impl Fn(Update) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        settings: FileSettings,
+        sink: impl Fn(Update) + Send + 'static,
+    ) -> io::Result<Self> {
         let (messages, inbox) = unbounded();
-        let watch = settings.watch.then(|| DirectoryWatch::new(messages.clone(), Message::Event));
+        let watch = settings
+            .watch
+            .then(|| DirectoryWatch::new(messages.clone(), Message::Event));
         let worker = Worker {
             source: settings.source,
             watch,
             reader: Reader::new(),
             writing: HashMap::new(),
+            known: HashSet::new(),
             number: 0,
             warned: None,
             sink,
@@ -87,7 +94,10 @@ impl FileProvider {
         let thread = std::thread::Builder::new()
             .name("ringway-file".into())
             .spawn(move || worker.run(&inbox))?;
-        Ok(Self { messages, thread: Some(thread) })
+        Ok(Self {
+            messages,
+            thread: Some(thread),
+        })
     }
 
     /// Reads everything again, whatever the watch says (SIGHUP).
@@ -119,6 +129,8 @@ struct Worker<S> {
     reader: Reader,
     /// By real path.
     writing: HashMap<PathBuf, Writing>,
+    /// Real paths of the files that were found last.
+    known: HashSet<PathBuf>,
     number: u64,
     /// The watch's failure that was logged last.
     warned: Option<String>,
@@ -128,9 +140,8 @@ struct Worker<S> {
 impl<S: Fn(Update)> Worker<S> {
     fn run(mut self, inbox: &Receiver<Message>) {
         let mut force = false;
+        let mut again = self.look(force);
         loop {
-            let again = self.look(force);
-            force = false;
             let first = match again {
                 Some(at) => match inbox.recv_deadline(at) {
                     Ok(message) => Some(message),
@@ -143,22 +154,37 @@ impl<S: Fn(Update)> Worker<S> {
                 },
             };
             // One look for all that has happened by now.
+            let mut worth_a_look = first.is_none();
             for message in first.into_iter().chain(inbox.try_iter()) {
                 match message {
-                    Message::Event(event) => self.note(event),
+                    Message::Event(event) => worth_a_look |= self.note(event),
                     Message::Reread => force = true,
                     Message::Stop => return,
                 }
             }
+            if worth_a_look || force || again.is_some_and(|at| at <= Instant::now()) {
+                again = self.look(force);
+                force = false;
+            }
         }
     }
 
-    fn note(&mut self, event: WatchEvent) {
+    /// Takes an event in; false if it cannot concern the configuration, such as a write to a log file
+    /// that lies beside it.
+    fn note(&mut self, event: WatchEvent) -> bool {
         let now = Instant::now();
+        if let WatchEvent::Writing(path) | WatchEvent::Written(path) = &event
+            && !self.known.contains(path)
+            && !has_known_extension(path)
+        {
+            return false;
+        }
         match event {
             WatchEvent::Writing(path) => {
-                let writing =
-                    self.writing.entry(path).or_insert(Writing { since: now, until: now });
+                let writing = self.writing.entry(path).or_insert(Writing {
+                    since: now,
+                    until: now,
+                });
                 writing.until = (now + QUIET).min(writing.since + MAX_WRITING);
             }
             WatchEvent::Written(path) => {
@@ -172,6 +198,7 @@ impl<S: Fn(Update)> Worker<S> {
             }
             WatchEvent::Lost => self.writing.clear(),
         }
+        true
     }
 
     /// One look at everything. Returns when to look again without being told to.
@@ -191,12 +218,20 @@ impl<S: Fn(Update)> Worker<S> {
         let until = |path: &Path| writing.get(path).map(|writing| writing.until);
         let Look { payloads, again } = self.reader.look(&found, now, until, force);
         self.writing.retain(|_, writing| writing.until > now);
+        self.known = found.files.into_iter().map(|file| file.real_path).collect();
         if !payloads.is_empty() {
             let text: Arc<str> = format!("{:016x}", self.reader.content_hash()).into();
             for payload in payloads {
                 self.number += 1;
-                let position = Position { number: self.number, text: text.clone() };
-                (self.sink)(Update { provider: NAME.into(), position, payload });
+                let position = Position {
+                    number: self.number,
+                    text: text.clone(),
+                };
+                (self.sink)(Update {
+                    provider: NAME.into(),
+                    position,
+                    payload,
+                });
             }
         }
         self.after_look(now, again)

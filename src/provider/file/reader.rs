@@ -21,8 +21,8 @@ use std::{fs, io};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::source::{FileIdentity, Found, FoundFile};
-use crate::config::dynamic::{Declared, Decoded, ObjectKey, decode};
 use crate::config::decode::ObjectError;
+use crate::config::dynamic::{Declared, Decoded, ObjectKey, decode};
 use crate::config::format::{self, Format, SyntaxError};
 use crate::watcher::{Entry, Objects, Payload};
 
@@ -175,7 +175,11 @@ impl Reader {
             if state.present {
                 return true;
             }
-            if found.errors.iter().any(|(hidden, _)| path.starts_with(hidden)) {
+            if found
+                .errors
+                .iter()
+                .any(|(hidden, _)| path.starts_with(hidden))
+            {
                 return true;
             }
             let since = *state.doubtful_since.get_or_insert(now);
@@ -187,8 +191,12 @@ impl Reader {
             false
         });
         // Where they stood among the others does not matter for the last milliseconds of their life.
-        let rest: Vec<PathBuf> =
-            self.files.iter().filter(|(_, state)| !state.present).map(|(path, _)| path.clone()).collect();
+        let rest: Vec<PathBuf> = self
+            .files
+            .iter()
+            .filter(|(_, state)| !state.present)
+            .map(|(path, _)| path.clone())
+            .collect();
         self.order.extend(rest);
     }
 
@@ -197,7 +205,11 @@ impl Reader {
             self.out_of_sight = None;
             return;
         }
-        let mut reasons: Vec<&str> = found.errors.iter().map(|(_, reason)| reason.as_str()).collect();
+        let mut reasons: Vec<&str> = found
+            .errors
+            .iter()
+            .map(|(_, reason)| reason.as_str())
+            .collect();
         reasons.dedup();
         let reason = reasons.join("; ");
         let since = self.out_of_sight.as_ref().map_or(now, |(since, _)| *since);
@@ -216,8 +228,14 @@ impl Reader {
             text.push_str(reason);
         }
         for path in &self.order {
-            let Some(state) = self.files.get(path) else { continue };
-            let own = state.good.errors.iter().map(|error| format!("{}:{error}", path.display()));
+            let Some(state) = self.files.get(path) else {
+                continue;
+            };
+            let own = state
+                .good
+                .errors
+                .iter()
+                .map(|error| format!("{}:{error}", path.display()));
             for error in state.error.iter().cloned().chain(own) {
                 let separator = if text.is_empty() { "" } else { "; " };
                 let _ = write!(text, "{separator}{error}");
@@ -236,15 +254,24 @@ impl Reader {
             self.reported = true;
             look.payloads.push(Payload::Snapshot(self.merged()));
         } else if self.reported && (!changed.is_empty() || error_changed) {
-            let all = changed.len().saturating_mul(self.order.len()) > MAX_PATCH_LOOKUPS || reads > 64;
+            let all =
+                changed.len().saturating_mul(self.order.len()) > MAX_PATCH_LOOKUPS || reads > 64;
             look.payloads.push(if all && !changed.is_empty() {
                 Payload::Snapshot(self.merged())
             } else {
-                Payload::Patch(changed.iter().map(|key| (key.clone(), self.first_definition(key))).collect())
+                Payload::Patch(
+                    changed
+                        .iter()
+                        .map(|key| (key.clone(), self.first_definition(key)))
+                        .collect(),
+                )
             });
         }
         if error_changed && let Some(error) = &error {
-            tracing::error!(providerName = "file", "{error}; what was good before stays in force");
+            tracing::error!(
+                providerName = "file",
+                "{error}; what was good before stays in force"
+            );
         }
         if let Some(error) = &error
             && (error_changed || !look.payloads.is_empty())
@@ -260,7 +287,9 @@ impl Reader {
         let mut objects = Objects::new();
         let mut duplicates = Vec::new();
         for path in &self.order {
-            let Some(state) = self.files.get(path) else { continue };
+            let Some(state) = self.files.get(path) else {
+                continue;
+            };
             for (key, declared) in &state.good.objects {
                 match objects.entry(key.clone()) {
                     std::collections::btree_map::Entry::Vacant(slot) => {
@@ -284,7 +313,9 @@ impl Reader {
             let state = self.files.get(path)?;
             Some((path, state, state.good.objects.get(key)?))
         });
-        let Some((path, _, declared)) = definitions.next() else { return Entry::Absent };
+        let Some((path, _, declared)) = definitions.next() else {
+            return Entry::Absent;
+        };
         let entry = self.entry(path, declared);
         for (path, state, _) in definitions {
             if state.present {
@@ -295,10 +326,11 @@ impl Reader {
     }
 
     fn warn_duplicate(&self, key: &ObjectKey, ignored: &Path) {
-        let first = self
-            .order
-            .iter()
-            .find(|path| self.files.get(*path).is_some_and(|state| state.good.objects.contains_key(key)));
+        let first = self.order.iter().find(|path| {
+            self.files
+                .get(*path)
+                .is_some_and(|state| state.good.objects.contains_key(key))
+        });
         tracing::warn!(
             providerName = "file",
             object = %key,
@@ -310,7 +342,7 @@ impl Reader {
 
     fn entry(&self, path: &Path, declared: &Declared) -> Entry {
         match &declared.result {
-            Ok(object) => Entry::Present(Arc::new(object.clone())),
+            Ok(object) => Entry::Present(object.clone()),
             Err(errors) => {
                 let mut errors = errors.clone();
                 if self.files.len() > 1 {
@@ -350,9 +382,10 @@ impl FileState {
                 look.again_at(now + RETRY);
                 return false;
             }
-            Err(error) => {
-                Content::Doubtful(Doubt::Wrong(format!("{} cannot be read: {error}", file.path.display())))
-            }
+            Err(error) => Content::Doubtful(Doubt::Wrong(format!(
+                "{} cannot be read: {error}",
+                file.path.display()
+            ))),
         };
         if let Content::Doubtful(_) = content
             && self.read
@@ -403,7 +436,9 @@ impl FileState {
             Err(FileError::Syntax(error)) => {
                 Content::Doubtful(Doubt::Wrong(format!("{}:{error}", path.display())))
             }
-            Err(error) => Content::Doubtful(Doubt::Wrong(error.report(&path.display().to_string()))),
+            Err(error) => {
+                Content::Doubtful(Doubt::Wrong(error.report(&path.display().to_string())))
+            }
         }
     }
 
@@ -413,13 +448,20 @@ impl FileState {
         }
         for (key, declared) in &decoded.objects {
             let same = self.good.objects.get(key).is_some_and(|old| {
-                old.content == declared.content && (old.result.is_ok() || old.result == declared.result)
+                old.content == declared.content
+                    && (old.result.is_ok() || old.result == declared.result)
             });
             if !same {
                 changed.insert(key.clone());
             }
         }
-        changed.extend(self.good.objects.keys().filter(|key| !decoded.objects.contains_key(*key)).cloned());
+        changed.extend(
+            self.good
+                .objects
+                .keys()
+                .filter(|key| !decoded.objects.contains_key(*key))
+                .cloned(),
+        );
         self.good = decoded;
         self.read = true;
         self.error = None;
@@ -477,13 +519,7 @@ pub fn decode_text(
         return Err(FileError::Template { line });
     }
     let format = Format::of_file(path).unwrap_or(Format::Yaml);
-    let document = format::parse(format, text).map_err(FileError::Syntax)?;
-    let mut decoded = decode(&document.tree, previous);
-    if let Some(at) = document.ignored_from {
-        let message = "a second YAML document begins here and is ignored, as Traefik does";
-        decoded.warnings.push(ObjectError::new("(top)", at, message));
-    }
-    Ok(decoded)
+    dynamic::decode_text(format, text, previous).map_err(FileError::Syntax)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -102,7 +102,10 @@ impl Search {
         match self.resolve(path) {
             Some(real_path) if real_path.is_dir() => self.directory(path, &real_path, 0),
             Some(_) => {
-                self.fail(path, "is not a directory; name a single file under providers.file.filename");
+                self.fail(
+                    path,
+                    "is not a directory; name a single file under providers.file.filename",
+                );
             }
             None => self.report(path, &io::Error::from(io::ErrorKind::NotFound)),
         }
@@ -110,7 +113,10 @@ impl Search {
 
     fn directory(&mut self, path: &Path, real_path: &Path, depth: usize) {
         if depth > MAX_DEPTH {
-            self.fail(path, &format!("is more than {MAX_DEPTH} directories deep and is not searched"));
+            self.fail(
+                path,
+                &format!("is more than {MAX_DEPTH} directories deep and is not searched"),
+            );
             return;
         }
         let Some(id) = self.watch(real_path) else {
@@ -166,9 +172,13 @@ impl Search {
             io::ErrorKind::NotFound => "does not exist (it is read as soon as it does)".to_owned(),
             _ => format!("cannot be read: {error}"),
         };
+        self.fail(path, &reason);
+    }
+
+    fn fail(&mut self, path: &Path, reason: &str) {
         self.found
             .errors
-            .push(format!("{} {reason}", path.display()));
+            .push((path.to_owned(), format!("{} {reason}", path.display())));
     }
 
     /// Notes that a directory must be watched; `None` if it does not exist.
@@ -242,7 +252,8 @@ fn reversed(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn has_known_extension(path: &Path) -> bool {
+/// Whether a directory's file is configuration (Traefik: `.toml`, `.yaml`, `.yml`, in lower case).
+pub(super) fn has_known_extension(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
         .is_some_and(|extension| matches!(extension, "toml" | "yaml" | "yml"))
