@@ -21,9 +21,8 @@ use std::{fs, io};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::source::{FileIdentity, Found, FoundFile};
-use crate::config::decode::ObjectError;
-use crate::config::dynamic::{Declared, Decoded, ObjectKey, decode};
-use crate::config::format::{self, Format, SyntaxError};
+use crate::config::dynamic::{self, Declared, Decoded, ObjectKey};
+use crate::config::format::{Format, SyntaxError};
 use crate::watcher::{Entry, Objects, Payload};
 
 /// How long an emptied, malformed or vanished file must stay so before it is taken seriously.
