@@ -21,5 +21,6 @@ pub mod schema;
 pub mod decode;
 pub mod duration;
 pub mod dynamic;
+pub mod format;
 pub mod secret;
 pub mod tree;

@@ -68,7 +68,10 @@ pub trait Named {
 impl Fields {
     /// No fields, no memory.
     pub const fn new() -> Self {
-        Fields { arena: Vec::new(), lines: Vec::new() }
+        Fields {
+            arena: Vec::new(),
+            lines: Vec::new(),
+        }
     }
 
     /// Removes all fields and keeps the memory for the next message.
@@ -98,13 +101,19 @@ impl Fields {
 
     /// All lines in order, as (canonical name, value).
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
-        self.lines.iter().map(|line| (line.name(&self.arena), line.value(&self.arena)))
+        self.lines
+            .iter()
+            .map(|line| (line.name(&self.arena), line.value(&self.arena)))
     }
 
     /// All lines in order with the name's token.
     pub fn iter_with_token(&self) -> impl Iterator<Item = (Option<Token>, &[u8], &[u8])> + Clone {
         self.lines.iter().map(|line| {
-            (Token::from_number(line.token), line.name(&self.arena), line.value(&self.arena))
+            (
+                Token::from_number(line.token),
+                line.name(&self.arena),
+                line.value(&self.arena),
+            )
         })
     }
 
@@ -117,7 +126,10 @@ impl Fields {
 
     /// Every value of `token`, in order.
     pub fn get_all(&self, token: Token) -> impl Iterator<Item = &[u8]> + Clone {
-        let lines = self.lines.iter().filter(move |line| line.token == token as u8);
+        let lines = self
+            .lines
+            .iter()
+            .filter(move |line| line.token == token as u8);
         lines.map(|line| line.value(&self.arena))
     }
 
@@ -128,7 +140,10 @@ impl Fields {
 
     /// Every value of `name`, in order.
     pub fn all_by_name(&self, name: &FieldName) -> impl Iterator<Item = &[u8]> + Clone {
-        let lines = self.lines.iter().filter(move |line| line.is(name, &self.arena));
+        let lines = self
+            .lines
+            .iter()
+            .filter(move |line| line.is(name, &self.arena));
         lines.map(|line| line.value(&self.arena))
     }
 
@@ -139,7 +154,10 @@ impl Fields {
 
     /// Number of lines of this name.
     pub fn count(&self, name: &impl Named) -> usize {
-        self.lines.iter().filter(|line| line.is(name, &self.arena)).count()
+        self.lines
+            .iter()
+            .filter(|line| line.is(name, &self.arena))
+            .count()
     }
 
     /// Adds a line at the end. Surrounding white space of the value is dropped; CR, LF and NUL become
@@ -162,7 +180,11 @@ impl Fields {
 
     /// Like [`Fields::set`], the value given in pieces that are written one after the other.
     pub fn set_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
-        let Some(first) = self.lines.iter().position(|line| line.is(name, &self.arena)) else {
+        let Some(first) = self
+            .lines
+            .iter()
+            .position(|line| line.is(name, &self.arena))
+        else {
             return self.append_parts(name, parts);
         };
         let line = self.put_line(name.token(), name.text(), parts);
@@ -177,7 +199,11 @@ impl Fields {
 
     /// Joins all lines of `name` with `", "`, adds `value` at the end, and leaves one line.
     pub fn append_to_list(&mut self, name: &impl Named, value: &[u8]) {
-        let Some(first) = self.lines.iter().position(|line| line.is(name, &self.arena)) else {
+        let Some(first) = self
+            .lines
+            .iter()
+            .position(|line| line.is(name, &self.arena))
+        else {
             return self.append(name, value);
         };
         let start = self.begin_line(name.text());
@@ -211,7 +237,11 @@ impl Fields {
     pub fn retain(&mut self, mut keep: impl FnMut(Option<Token>, &[u8], &[u8]) -> bool) {
         let arena = &self.arena;
         self.lines.retain(|line| {
-            keep(Token::from_number(line.token), line.name(arena), line.value(arena))
+            keep(
+                Token::from_number(line.token),
+                line.name(arena),
+                line.value(arena),
+            )
         });
     }
 
@@ -232,6 +262,52 @@ impl Fields {
             }
         }
         out.put(&self.arena[run]);
+    }
+
+    /// Removes the lines whose names the `Connection` lines list (RFC 9110 §7.6.1), except those that
+    /// `spare(token, name)` protects. The `Connection` lines stay.
+    pub(crate) fn remove_nominated(&mut self, spare: impl Fn(Option<Token>, &[u8]) -> bool) {
+        let arena = &self.arena;
+        let mut write = 0;
+        for read in 0..self.lines.len() {
+            let line = self.lines[read];
+            let (token, name) = (Token::from_number(line.token), line.name(arena));
+            let nominated = token != Some(Token::Connection) && !spare(token, name) && {
+                // The lines between are those removed or moved; no `Connection` line is lost.
+                let mut lines = self.lines[..write].iter().chain(&self.lines[read..]);
+                lines.any(|line| {
+                    line.token == Token::Connection as u8
+                        && list_members(line.value(arena)).any(|m| m.eq_ignore_ascii_case(name))
+                })
+            };
+            if !nominated {
+                self.lines[write] = line;
+                write += 1;
+            }
+        }
+        self.lines.truncate(write);
+    }
+
+    /// Like [`Fields::write`], with another spelling for the names for which `rename(token)` gives one.
+    pub(crate) fn write_renamed(
+        &self,
+        keep: impl Fn(Option<Token>) -> bool,
+        rename: impl Fn(Token) -> Option<&'static str>,
+        out: &mut impl Sink,
+    ) {
+        for line in &self.lines {
+            let token = Token::from_number(line.token);
+            if !keep(token) {
+                continue;
+            }
+            match token.and_then(&rename) {
+                Some(name) => out.put(name.as_bytes()),
+                None => out.put(line.name(&self.arena)),
+            }
+            out.put(b": ");
+            out.put(line.value(&self.arena));
+            out.put(b"\r\n");
+        }
     }
 
     /// Copies a received header section (lines ended by CRLF) into the empty arena, to be followed by
@@ -278,6 +354,12 @@ impl Fields {
         token
     }
 
+    /// Takes back the line pushed last: its meaning went elsewhere in the head.
+    #[inline]
+    pub(crate) fn drop_last(&mut self) {
+        self.lines.pop();
+    }
+
     /// Rewrites a line with unusual white space at the end of the arena.
     #[cold]
     fn tidied(
@@ -315,7 +397,9 @@ impl Fields {
         while self.arena.len() > value_start && matches!(self.arena.last(), Some(b' ' | b'\t')) {
             self.arena.pop();
         }
-        let blanks = self.arena[value_start..].iter().take_while(|b| matches!(b, b' ' | b'\t'));
+        let blanks = self.arena[value_start..]
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'));
         let blanks = blanks.count();
         if blanks > 0 {
             self.arena.copy_within(value_start + blanks.., value_start);
@@ -323,7 +407,10 @@ impl Fields {
         }
         let value_len = self.arena.len() - value_start;
         self.arena.extend_from_slice(b"\r\n");
-        assert!(self.arena.len() <= MAX_ARENA_BYTES, "a message head outgrew {MAX_ARENA_BYTES} bytes");
+        assert!(
+            self.arena.len() <= MAX_ARENA_BYTES,
+            "a message head outgrew {MAX_ARENA_BYTES} bytes"
+        );
         Line {
             start: start as u32,
             value_len: value_len as u32,
@@ -367,7 +454,10 @@ impl Line {
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.iter().map(|(name, value)| {
-            (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
+            (
+                String::from_utf8_lossy(name).into_owned(),
+                String::from_utf8_lossy(value).into_owned(),
+            )
         });
         f.debug_list().entries(lines).finish()
     }
@@ -377,11 +467,12 @@ impl FieldName {
     /// Checks a name from configuration and brings it to Go's canonical form
     /// (`foo-bar` → `Foo-Bar`, `foo_bar` → `Foo_bar`).
     pub fn parse(text: &str) -> Result<FieldName, InvalidFieldName> {
-        let valid = !text.is_empty()
-            && text.len() <= MAX_NAME_BYTES
-            && text.bytes().all(is_token_byte);
+        let valid =
+            !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(is_token_byte);
         if !valid {
-            return Err(InvalidFieldName { text: text.to_owned() });
+            return Err(InvalidFieldName {
+                text: text.to_owned(),
+            });
         }
         Ok(FieldName::from_valid(text.as_bytes()))
     }
@@ -487,7 +578,11 @@ pub(crate) fn canonicalize(name: &mut [u8]) {
     }
     let mut upper = true;
     for byte in name {
-        *byte = if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+        *byte = if upper {
+            byte.to_ascii_uppercase()
+        } else {
+            byte.to_ascii_lowercase()
+        };
         upper = *byte == b'-';
     }
 }
@@ -502,7 +597,10 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
 /// The comma-separated members of a list-valued field, trimmed, empty ones left out
 /// (RFC 9110 §5.6.1). Quoted strings are not understood: use it for token lists.
 pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
 }
 
 fn push_clean(arena: &mut Vec<u8>, value: &[u8]) {

@@ -179,7 +179,10 @@ impl Method {
 
     /// Safe methods (RFC 9110 §9.2.1).
     pub fn is_safe(self) -> bool {
-        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+        matches!(
+            self,
+            Method::Get | Method::Head | Method::Options | Method::Trace
+        )
     }
 
     /// Idempotent methods (RFC 9110 §9.2.2).
@@ -210,13 +213,21 @@ impl RequestHead {
         let mut text = std::mem::take(&mut self.text);
         fields.clear();
         text.clear();
-        *self = RequestHead { fields, text, ..RequestHead::default() };
+        *self = RequestHead {
+            fields,
+            text,
+            ..RequestHead::default()
+        };
     }
 
     /// Builds a head for a request the proxy makes itself (sub-requests, health checks). `target` is
     /// `path[?query]` or an absolute `http(s)` URI.
     pub fn build(method: Method, target: &[u8], authority: &[u8]) -> Result<Self, InvalidPath> {
-        let mut head = RequestHead { method, keep_alive: true, ..RequestHead::default() };
+        let mut head = RequestHead {
+            method,
+            keep_alive: true,
+            ..RequestHead::default()
+        };
         let (path, query) = split_query(target);
         head.raw_target = head.put(target);
         head.set_path(path)?;
@@ -227,7 +238,9 @@ impl RequestHead {
 
     /// The method's token.
     pub fn method_bytes(&self) -> &[u8] {
-        self.method.as_bytes().unwrap_or_else(|| self.slice(self.method_text))
+        self.method
+            .as_bytes()
+            .unwrap_or_else(|| self.slice(self.method_text))
     }
 
     /// Changes the method.
@@ -282,7 +295,11 @@ impl RequestHead {
     /// The first `Content-Length`-independent facts about switching protocols: the `Upgrade` field,
     /// if [`RequestHead::upgrade`] holds.
     pub fn upgrade_protocol(&self) -> Option<&[u8]> {
-        if self.upgrade { self.fields.get(Token::Upgrade) } else { None }
+        if self.upgrade {
+            self.fields.get(Token::Upgrade)
+        } else {
+            None
+        }
     }
 
     /// Whether the client asks for a WebSocket (RFC 6455 §4.1).
@@ -305,6 +322,19 @@ impl RequestHead {
         self.path = self.span_from(start);
         self.derive_route_path();
         Ok(())
+    }
+
+    /// Puts the path of a server's URL before the request's (Go: `httputil.joinURLPath`; Traefik:
+    /// `preservePath`). `base` is in normal form.
+    pub fn join_path(&mut self, base: &[u8]) {
+        if self.target_form == TargetForm::Asterisk {
+            return;
+        }
+        let path = self.slice(self.path).to_vec();
+        let start = self.text.len();
+        path::join_path(base, &path, &mut self.text);
+        self.path = self.span_from(start);
+        self.derive_route_path();
     }
 
     /// Removes empty, `.` and `..` segments of the path (Traefik: `sanitizePath`). An asterisk stays.
@@ -372,7 +402,10 @@ impl RequestHead {
     fn receive_path(&mut self, target: &[u8], start: u32) -> Result<(), InvalidPath> {
         let (path, query) = split_query(target);
         let end = start + path.len() as u32;
-        self.query = query.map(|query| Span { start: end + 1, end: end + 1 + query.len() as u32 });
+        self.query = query.map(|query| Span {
+            start: end + 1,
+            end: end + 1 + query.len() as u32,
+        });
         if path.first() == Some(&b'/') && path::is_plain(path) {
             self.path = Span { start, end };
             self.route_path = self.path;
@@ -396,7 +429,10 @@ impl RequestHead {
             self.text[start..].make_ascii_lowercase();
             self.host = self.span_from(start);
         } else {
-            self.host = Span { start: range.start as u32, end: range.end as u32 };
+            self.host = Span {
+                start: range.start as u32,
+                end: range.end as u32,
+            };
         }
     }
 
@@ -420,8 +456,14 @@ impl RequestHead {
 
     #[inline]
     fn span_from(&self, start: usize) -> Span {
-        assert!(self.text.len() <= super::fields::MAX_ARENA_BYTES, "a request head outgrew its limit");
-        Span { start: start as u32, end: self.text.len() as u32 }
+        assert!(
+            self.text.len() <= super::fields::MAX_ARENA_BYTES,
+            "a request head outgrew its limit"
+        );
+        Span {
+            start: start as u32,
+            end: self.text.len() as u32,
+        }
     }
 
     #[inline]
@@ -449,7 +491,11 @@ impl ResponseHead {
         let mut reason = std::mem::take(&mut self.reason);
         fields.clear();
         reason.clear();
-        *self = ResponseHead { fields, reason, ..ResponseHead::default() };
+        *self = ResponseHead {
+            fields,
+            reason,
+            ..ResponseHead::default()
+        };
     }
 
     /// Clears the head and makes it that of a response the proxy gives itself, with a body of
@@ -488,7 +534,9 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// host as a whole (Go: `net.SplitHostPort`; Traefik: `requestdecorator`).
 pub fn split_host_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     if let [b'[', rest @ ..] = authority {
-        let Some(end) = memchr::memchr(b']', rest) else { return (authority, None) };
+        let Some(end) = memchr::memchr(b']', rest) else {
+            return (authority, None);
+        };
         return match &rest[end + 1..] {
             [] => (&rest[..end], None),
             [b':', port @ ..] if !port.contains(&b':') => (&rest[..end], Some(port)),

@@ -37,7 +37,9 @@ const fn classes() -> [Class; 256] {
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => Class::Unreserved,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                Class::Unreserved
+            }
             b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => Class::Literal,
             b'!' | b'\'' | b'(' | b')' | b'*' | b'[' | b']' => Class::Literal,
             b'%' => Class::Percent,
@@ -52,7 +54,8 @@ const fn classes() -> [Class; 256] {
 /// Whether [`normalize`] would leave `path` as it is because it holds nothing but literal bytes.
 #[inline]
 pub fn is_plain(path: &[u8]) -> bool {
-    path.iter().all(|&b| matches!(CLASSES[usize::from(b)], Class::Unreserved | Class::Literal))
+    path.iter()
+        .all(|&b| matches!(CLASSES[usize::from(b)], Class::Unreserved | Class::Literal))
 }
 
 /// Appends the normal escaped form of `path` to `out`: `%XX` of unreserved characters decoded, other
@@ -67,7 +70,9 @@ pub fn normalize(path: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidPath> {
             Class::Encode => push_escape(*byte, out),
             Class::Control => return Err(InvalidPath),
             Class::Percent => {
-                let [high, low, tail @ ..] = rest else { return Err(InvalidPath) };
+                let [high, low, tail @ ..] = rest else {
+                    return Err(InvalidPath);
+                };
                 let decoded = hex_pair(*high, *low).ok_or(InvalidPath)?;
                 rest = tail;
                 match CLASSES[usize::from(decoded)] {
@@ -87,7 +92,9 @@ pub fn is_sanitized(path: &[u8]) -> bool {
         return false;
     }
     memchr::memchr_iter(b'/', path).all(|slash| match path.get(slash + 1..) {
-        Some([b'/', ..] | [b'.'] | [b'.', b'.'] | [b'.', b'/', ..] | [b'.', b'.', b'/', ..]) => false,
+        Some([b'/', ..] | [b'.'] | [b'.', b'.'] | [b'.', b'/', ..] | [b'.', b'.', b'/', ..]) => {
+            false
+        }
         _ => true,
     })
 }
@@ -122,7 +129,10 @@ pub fn sanitize(text: &mut Vec<u8>, start: usize) {
         match &rest[..length] {
             b"" | b"." => {}
             b".." => {
-                write = text[start..write].iter().rposition(|&b| b == b'/').map_or(start, |p| start + p);
+                write = text[start..write]
+                    .iter()
+                    .rposition(|&b| b == b'/')
+                    .map_or(start, |p| start + p);
             }
             _ => {
                 text[write] = b'/';
@@ -209,14 +219,36 @@ impl std::error::Error for InvalidPath {}
 
 /// RFC 3986 §2.2 reserved characters and `%`: their escapes mean something else than themselves.
 fn is_reserved(byte: u8) -> bool {
-    matches!(byte,
-        b':' | b'/' | b'?' | b'#' | b'[' | b']' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
-        | b'*' | b'+' | b',' | b';' | b'=' | b'%')
+    matches!(
+        byte,
+        b':' | b'/'
+            | b'?'
+            | b'#'
+            | b'['
+            | b']'
+            | b'@'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
+            | b'%'
+    )
 }
 
 pub(crate) fn push_escape(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    out.extend_from_slice(&[
+        b'%',
+        HEX[usize::from(byte >> 4)],
+        HEX[usize::from(byte & 15)],
+    ]);
 }
 
 pub(crate) fn hex_pair(high: u8, low: u8) -> Option<u8> {

@@ -7,6 +7,13 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
+impl Sink for crate::io::Buffer {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 impl Sink for Vec<u8> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {

@@ -251,7 +251,14 @@ mod tests {
 
     #[test]
     fn near_misses_and_other_names_are_unknown() {
-        for name in ["", "X", "hostx", "X_Forwarded_For", "Content_Length", "\u{e9}"] {
+        for name in [
+            "",
+            "X",
+            "hostx",
+            "X_Forwarded_For",
+            "Content_Length",
+            "\u{e9}",
+        ] {
             assert_eq!(Token::lookup(name.as_bytes()), None, "{name}");
         }
         for &token in ALL {
@@ -276,8 +283,13 @@ mod tests {
         for token in ALL {
             let expected = matches!(
                 token.name(),
-                "Connection" | "Content-Length" | "Host" | "Keep-Alive" | "Proxy-Connection"
-                    | "Transfer-Encoding" | "Upgrade"
+                "Connection"
+                    | "Content-Length"
+                    | "Host"
+                    | "Keep-Alive"
+                    | "Proxy-Connection"
+                    | "Transfer-Encoding"
+                    | "Upgrade"
             );
             assert_eq!(token.is_connection_specific(), expected, "{token:?}");
         }

@@ -20,6 +20,7 @@ mod group;
 mod list;
 mod order;
 mod paths;
+pub mod snapshot;
 
 use std::hash::Hasher;
 use std::sync::Arc;

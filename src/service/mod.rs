@@ -114,14 +114,53 @@ pub struct Server {
 pub struct Transport {
     /// Qualified name; `default@internal` for the static one.
     pub name: Arc<str>,
-    /// Most idle connections kept per upstream host, over all shards. `0`: Go's default of 2.
-    pub max_idle_conns_per_host: u32,
+    /// Most idle connections kept per upstream host, over all shards. Zero: Go's default of 2;
+    /// negative: none is kept.
+    pub max_idle_conns_per_host: i32,
     /// Limit for establishing a connection; zero: none.
     pub dial_timeout: Duration,
     /// Limit from the request's last byte to the response head; zero: none.
     pub response_header_timeout: Duration,
     /// How long an idle connection is kept; zero: for ever.
     pub idle_conn_timeout: Duration,
+}
+
+impl Service {
+    /// A service with one server behind an abstract Unix socket of this process.
+    ///
+    /// Its identities are fixed and out of the range that `plan` gives out.
+    pub fn behind_abstract_socket(name: &str, socket: &[u8]) -> Self {
+        let id = u64::MAX;
+        let server = Server {
+            id: ServerId(id),
+            url: name.into(),
+            scheme: Scheme::Http,
+            authority: "localhost".into(),
+            address: ServerAddress::Abstract(socket.into()),
+            weight: 1,
+            path_prefix: None,
+            pool: PoolId(id),
+        };
+        Self {
+            name: name.into(),
+            state: StateId(id),
+            revision: 1,
+            kind: ServiceKind::LoadBalancer(LoadBalancer {
+                servers: Box::new([server]),
+                strategy: Strategy::Wrr,
+                pass_host_header: true,
+                transport: Arc::default(),
+            }),
+        }
+    }
+
+    /// The load balancer of this service, if it is one.
+    pub fn load_balancer(&self) -> Option<&LoadBalancer> {
+        match &self.kind {
+            ServiceKind::LoadBalancer(balancer) => Some(balancer),
+            ServiceKind::Internal(_) => None,
+        }
+    }
 }
 
 impl Default for Transport {

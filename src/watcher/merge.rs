@@ -31,7 +31,12 @@ impl InForce {
     }
 
     /// Makes `objects` the whole state.
-    pub(super) fn replace(&mut self, provider: &str, objects: Objects, changes: &mut Vec<ObjectChange>) {
+    pub(super) fn replace(
+        &mut self,
+        provider: &str,
+        objects: Objects,
+        changes: &mut Vec<ObjectChange>,
+    ) {
         let first_change = changes.len();
         let mut old = self.objects.iter().peekable();
         for (key, entry) in objects {
@@ -56,7 +61,9 @@ impl InForce {
         changes.extend(old.map(|(old_key, _)| old_key.change(Entry::Absent)));
         if self.objects.is_empty() {
             let all = changes[first_change..].iter();
-            self.objects = all.map(|change| (Key::of(change), change.entry.clone())).collect();
+            self.objects = all
+                .map(|change| (Key::of(change), change.entry.clone()))
+                .collect();
             return;
         }
         for change in &changes[first_change..] {
@@ -65,14 +72,22 @@ impl InForce {
     }
 
     /// Lays some objects over the state.
-    pub(super) fn overlay(&mut self, provider: &str, objects: Objects, changes: &mut Vec<ObjectChange>) {
+    pub(super) fn overlay(
+        &mut self,
+        provider: &str,
+        objects: Objects,
+        changes: &mut Vec<ObjectChange>,
+    ) {
         for (key, entry) in objects {
             let key = Key::new(key.kind, &key.name, provider);
             if self.objects.get(&key).unwrap_or(&Entry::Absent) == &entry {
                 continue;
             }
             // The name that is already shared, if there is one.
-            let key = self.objects.get_key_value(&key).map_or(key, |(known, _)| known.clone());
+            let key = self
+                .objects
+                .get_key_value(&key)
+                .map_or(key, |(known, _)| known.clone());
             changes.push(key.change(entry.clone()));
             self.set(key, entry);
         }

@@ -156,7 +156,11 @@ impl Watcher {
     /// Whether every expected provider's first state is in force. A source that only failed so far
     /// has not reported.
     pub fn all_reported(&self) -> bool {
-        let reported = |name| self.providers.get(name).is_some_and(|provider| provider.state.reported);
+        let reported = |name| {
+            self.providers
+                .get(name)
+                .is_some_and(|provider| provider.state.reported)
+        };
         self.settings.expected.iter().all(reported)
     }
 }
@@ -173,7 +177,10 @@ impl Provider {
 
     fn due(&self) -> Option<Instant> {
         let received = self.slot.since()?;
-        Some(self.open_at.map_or(received, |open_at| open_at.max(received)))
+        Some(
+            self.open_at
+                .map_or(received, |open_at| open_at.max(received)),
+        )
     }
 
     /// Puts the slot's content into force, adding what it changes to `changes`. Returns whether the

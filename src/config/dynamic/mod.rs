@@ -12,7 +12,7 @@ pub mod udp;
 
 pub use http::{HttpModel, HttpRouter, HttpServersTransport, HttpService, HttpServiceKind};
 pub use middleware::HttpMiddleware;
-pub use objects::{Declared, Decoded, Kind, Object, ObjectKey, decode, decode_object};
+pub use objects::{Declared, Decoded, Kind, Object, ObjectKey, decode, decode_object, decode_text};
 pub use tcp::{TcpMiddleware, TcpModel, TcpRouter, TcpServersTransport, TcpService};
 pub use tls::{TlsCertificate, TlsOptions, TlsStore};
 pub use udp::{UdpRouter, UdpService};

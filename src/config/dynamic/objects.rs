@@ -13,7 +13,8 @@ use super::{
     UdpRouter, UdpService,
 };
 use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
-use crate::config::tree::{Entry, Node, Value};
+use crate::config::format::{Format, SyntaxError, parse_with};
+use crate::config::tree::{Entry, Node, Position, Value};
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident: $section:literal, $collection:literal;)*) => {
@@ -30,6 +31,14 @@ macro_rules! kinds {
             /// The section and collection that declare it, such as `("http", "routers")`.
             pub const fn place(self) -> (&'static str, &'static str) {
                 match self { $(Self::$kind => ($section, $collection),)* }
+            }
+
+            /// The kind that a section and collection declare, compared without regard to case.
+            pub fn of_place(section: &str, collection: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| {
+                    let place = kind.place();
+                    section.eq_ignore_ascii_case(place.0) && collection.eq_ignore_ascii_case(place.1)
+                })
             }
         }
 
@@ -177,19 +186,28 @@ const SECTIONS: &[&str] = &["http", "tcp", "udp", "tls"];
 /// Decodes a source's whole tree. Objects whose content equals that of `previous` are taken from there.
 pub fn decode(tree: &Node<'_>, previous: Option<&Decoded>) -> Decoded {
     let mut decoder = Decoder::new(previous);
-    match &tree.value {
-        Value::Null => {}
-        Value::Map(entries) => entries.iter().for_each(|entry| decoder.section(entry)),
-        _ => decoder.decoded.errors.push(ObjectError::new(
-            "(top)",
-            tree.at,
-            format!(
-                "is {} where a map with http, tcp, udp or tls is expected",
-                tree.describe()
-            ),
-        )),
-    }
+    decoder.top(tree);
     decoder.decoded
+}
+
+/// Reads a source's text and decodes it object by object, so that its whole tree never exists at once.
+/// A text that is not of its language yields no objects at all.
+pub fn decode_text(
+    format: Format,
+    text: &str,
+    previous: Option<&Decoded>,
+) -> Result<Decoded, SyntaxError> {
+    let mut decoder = Decoder::new(previous);
+    let document = parse_with(format, text, |above, entry| decoder.take(above, entry))?;
+    decoder.top(&document.tree);
+    if let Some(at) = document.ignored_from {
+        let message = "further documents of this file are ignored: only the first counts";
+        decoder
+            .decoded
+            .warnings
+            .push(ObjectError::new("(top)", at, message));
+    }
+    Ok(decoder.decoded)
 }
 
 /// Decodes one object, as providers do that receive objects one by one.
@@ -222,6 +240,8 @@ fn check_name(name: &str, node: &Node<'_>, path: &Path<'_>, errors: &mut Vec<Obj
 struct Decoder<'p> {
     decoded: Decoded,
     previous: Option<&'p Decoded>,
+    /// Kinds whose objects came while the text was read: their map may look empty afterwards.
+    taken: Vec<Kind>,
 }
 
 impl<'p> Decoder<'p> {
@@ -230,7 +250,54 @@ impl<'p> Decoder<'p> {
         if let Some(previous) = previous {
             decoded.objects.reserve(previous.objects.len());
         }
-        Self { decoded, previous }
+        Self {
+            decoded,
+            previous,
+            taken: Vec::new(),
+        }
+    }
+
+    /// What remains of a tree after [`Self::take`].
+    fn top(&mut self, tree: &Node<'_>) {
+        match &tree.value {
+            Value::Null => {}
+            Value::Map(entries) => entries.iter().for_each(|entry| self.section(entry)),
+            _ => self.decoded.errors.push(ObjectError::new(
+                "(top)",
+                tree.at,
+                format!(
+                    "is {} where a map with http, tcp, udp or tls is expected",
+                    tree.describe()
+                ),
+            )),
+        }
+    }
+
+    /// One entry of the third level while the text is read; returns what is not an object.
+    fn take<'a>(
+        &mut self,
+        [section, collection]: [&str; 2],
+        entry: Entry<'a>,
+    ) -> Option<Entry<'a>> {
+        let kind = Kind::of_place(section, collection)
+            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
+        let Some(kind) = kind else {
+            return Some(entry);
+        };
+        if !self.taken.contains(&kind) {
+            self.taken.push(kind);
+        }
+        let path = Path::ROOT;
+        let path = path.key(section);
+        let path = path.key(collection);
+        self.object(
+            kind,
+            &entry.key,
+            entry.at,
+            &entry.node,
+            &path.key(&entry.key),
+        );
+        None
     }
 
     /// One top-level key.
@@ -263,11 +330,7 @@ impl<'p> Decoder<'p> {
         if entry.node.is_null() {
             return;
         }
-        let found = Kind::ALL.iter().copied().find(|kind| {
-            let place = kind.place();
-            place.0 == section && entry.key.eq_ignore_ascii_case(place.1)
-        });
-        let Some(kind) = found else {
+        let Some(kind) = Kind::of_place(section, &entry.key) else {
             let names: Vec<_> = Kind::ALL
                 .iter()
                 .map(|kind| kind.place())
@@ -282,12 +345,23 @@ impl<'p> Decoder<'p> {
         if kind == Kind::TlsCertificate {
             return self.certificates(&entry.node, &path);
         }
-        let Some(objects) = self.filled_map(&entry.node, &path) else {
+        let taken_from = self.taken.contains(&kind);
+        let objects = match &entry.node.value {
+            Value::Map(objects) if objects.is_empty() && taken_from => return,
+            _ => self.filled_map(&entry.node, &path),
+        };
+        let Some(objects) = objects else {
             return;
         };
         self.decoded.objects.reserve(objects.len());
         for object in objects.iter().filter(|object| !object.node.is_null()) {
-            self.object(kind, &object.key, &object.node, &path.key(&object.key));
+            self.object(
+                kind,
+                &object.key,
+                object.at,
+                &object.node,
+                &path.key(&object.key),
+            );
         }
     }
 
@@ -315,11 +389,11 @@ impl<'p> Decoder<'p> {
                 Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
                 _ => format!("{:032x}", item.content_hash()),
             };
-            self.object(Kind::TlsCertificate, &name, item, &path);
+            self.object(Kind::TlsCertificate, &name, item.at, item, &path);
         }
     }
 
-    fn object(&mut self, kind: Kind, name: &str, node: &Node<'_>, path: &Path<'_>) {
+    fn object(&mut self, kind: Kind, name: &str, at: Position, node: &Node<'_>, path: &Path<'_>) {
         let content = node.content_hash();
         let key = ObjectKey::new(kind, name);
         let known = self
@@ -345,8 +419,12 @@ impl<'p> Decoder<'p> {
             Slot::Vacant(slot) => {
                 slot.insert(declared);
             }
-            // The same certificate twice is harmless, and the only name that can come twice.
-            Slot::Occupied(_) => {}
+            // The same certificate twice is harmless.
+            Slot::Occupied(_) if kind == Kind::TlsCertificate => {}
+            Slot::Occupied(mut slot) => {
+                let error = ObjectError::new(path, at, "is declared twice; keep one");
+                slot.get_mut().result = Err(vec![error]);
+            }
         }
     }
 }

@@ -1,0 +1,135 @@
+//! Texts to trees: YAML and TOML, with places and readable syntax errors.
+//!
+//! Templates in a text are the file provider's business; here they are text like any other.
+
+mod scalar;
+mod toml;
+mod yaml;
+
+use std::fmt;
+use std::path::Path;
+
+use super::tree::{Entry, Node, Position};
+
+/// The language of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// YAML 1.2 as Traefik reads it; JSON is a subset of it.
+    Yaml,
+    /// TOML 1.0.
+    Toml,
+}
+
+impl Format {
+    /// The language of a file by its name: `.yaml`, `.yml` and `.json` are YAML, `.toml` is TOML.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?;
+        let is = |name: &str| extension.eq_ignore_ascii_case(name);
+        if is("yaml") || is("yml") || is("json") {
+            Some(Self::Yaml)
+        } else if is("toml") {
+            Some(Self::Toml)
+        } else {
+            None
+        }
+    }
+}
+
+/// A text that is not of its language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Where reading stopped.
+    pub position: Position,
+    /// What is wrong there.
+    pub message: String,
+    /// The line of the text, for [`SyntaxError::report`].
+    pub line: String,
+}
+
+impl SyntaxError {
+    /// Longest part of a line that an error shows, in characters.
+    const MAX_SHOWN: usize = 120;
+
+    pub(super) fn new(text: &str, position: Position, message: impl Into<String>) -> Self {
+        let line = match position.line.checked_sub(1) {
+            Some(index) => text.lines().nth(index as usize).unwrap_or_default(),
+            None => "",
+        };
+        Self {
+            position,
+            message: message.into(),
+            line: line.to_owned(),
+        }
+    }
+
+    /// The error with its file's name, its line and a caret below the place.
+    pub fn report(&self, file: &str) -> String {
+        use fmt::Write as _;
+        let Some((line, column)) = self.position.get() else {
+            return format!("{file}: {}", self.message);
+        };
+        let mut report = format!("{file}:{line}:{column}: {}", self.message);
+        if self.line.trim().is_empty() {
+            return report;
+        }
+        // A long line is shown around the place only.
+        let caret = (column as usize).saturating_sub(1);
+        let skipped = caret.saturating_sub(Self::MAX_SHOWN / 2);
+        let shown: String = self
+            .line
+            .chars()
+            .skip(skipped)
+            .take(Self::MAX_SHOWN)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let indent = caret - skipped;
+        let _ = write!(report, "\n  {shown}\n  {:indent$}^", "");
+        report
+    }
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position.get() {
+            Some((line, column)) => write!(f, "{line}:{column}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// A text as a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document<'a> {
+    /// The content; null if the text is empty.
+    pub tree: Node<'a>,
+    /// Where further documents of a YAML text begin; they are ignored, as Traefik does.
+    pub ignored_from: Option<Position>,
+}
+
+/// Reads a text whole.
+pub fn parse(format: Format, text: &str) -> Result<Document<'_>, SyntaxError> {
+    parse_with(format, text, |_, entry| Some(entry))
+}
+
+/// Reads a text, handing every entry of the third level (`http.routers.<name>`) to `take` as soon as it is
+/// complete, with the two keys above it. What `take` returns stays in the tree; what it keeps is gone from it, so
+/// that a large text never exists as a whole tree.
+///
+/// Texts that merge maps, and TOML, which may add to any table at any place, are handed over at the end.
+pub fn parse_with<'a>(
+    format: Format,
+    text: &'a str,
+    take: impl FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>,
+) -> Result<Document<'a>, SyntaxError> {
+    // A byte order mark is no content.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Yaml => yaml::parse(text, take),
+        Format::Toml => toml::parse(text).map(|tree| Document {
+            tree,
+            ignored_from: None,
+        }),
+    }
+}

@@ -1,0 +1,147 @@
+//! Writing the response: its head, its body as it comes, and what becomes of both connections after.
+//!
+//! Small bodies leave in one piece with their head. A body that is cut short upstream cuts the client's
+//! connection, so that nobody takes a part for the whole.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use super::forward::{Reply, UpstreamReply};
+use super::pipeline::Exchange;
+use super::pump::{Framing, Pump, PumpError};
+use super::tunnel;
+use crate::http::h1::{ResponseOptions, write_response};
+use crate::http::{BodyLength, Method, hop};
+use crate::io::{Buffer, Chunk, Stream};
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It may carry another request.
+    KeepAlive,
+    /// It is closed once everything queued has left.
+    Close,
+    /// It is dropped: its client has gone, or must not take what it got for whole.
+    Abort,
+}
+
+impl Exchange<'_> {
+    /// Sends the reply. `close` asks for the end of the connection whatever the reply.
+    pub(crate) async fn deliver(&mut self, reply: Reply, close: bool) -> After {
+        self.notes.status = self.response.status;
+        let after = match reply {
+            Reply::Fixed(body) => self.deliver_fixed(body, close),
+            Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
+            Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
+        };
+        self.write_record();
+        after
+    }
+
+    fn deliver_fixed(&mut self, body: Cow<'static, [u8]>, close: bool) -> After {
+        if self.response.status == 499 {
+            return After::Abort;
+        }
+        // What is left of the request body would have to be read first; a close is simpler and sure.
+        let unread = !self.request.body.is_empty() && !self.request_body.is_spooled();
+        let keep_alive = !close && !unread && self.request.keep_alive && self.response.keep_alive;
+        let mut head = self.local.io.buffer();
+        self.write_head(keep_alive, &mut head);
+        let mut tail = None;
+        if self.request.method != Method::Head {
+            self.notes.response_bytes = body.len() as u64;
+            if body.len() <= head.spare_len() {
+                head.extend_from_slice(&body);
+            } else {
+                tail = Some(Chunk::from_vec(body.into_owned()));
+            }
+        }
+        self.downstream.queue(head.freeze());
+        if let Some(tail) = tail {
+            self.downstream.queue(tail);
+        }
+        if keep_alive { After::KeepAlive } else { After::Close }
+    }
+
+    async fn deliver_upstream(&mut self, reply: UpstreamReply, close: bool) -> After {
+        let UpstreamReply { stream, pool, body, length, mut upload, reusable, _in_flight } = reply;
+        hop::prepare_response(self.response);
+        let endless = !self.response.reframe(self.request.version);
+        let keep_alive = !close && !endless && self.request.keep_alive && upload.is_none();
+        let framing = match self.response.body {
+            BodyLength::Chunked => Framing::Chunked,
+            _ => Framing::Identity,
+        };
+        let mut download = Pump::new(body, framing, length);
+        let mut head = self.local.io.buffer();
+        self.write_head(keep_alive, &mut head);
+        let room = head.spare_len();
+        download.take_small(&stream, room, |bytes| head.extend_from_slice(bytes));
+        self.downstream.queue(head.freeze());
+        let mut result = Ok(());
+        if !download.is_done() || upload.is_some() {
+            let downstream = self.downstream;
+            result = poll_fn(|cx| poll_both(cx, downstream, &stream, &mut upload, &mut download)).await;
+        }
+        self.notes.response_bytes = download.moved();
+        if let Some(started) = self.notes.origin_started {
+            self.notes.origin_duration = self.local.io.now().saturating_since(started);
+        }
+        match result {
+            Ok(()) => {}
+            Err(PumpError::To(_)) => {
+                self.notes.status = 499;
+                return After::Abort;
+            }
+            // The origin broke off. Closing without the end of the framing tells the client.
+            Err(PumpError::From(_) | PumpError::Malformed(_)) => return After::Close,
+        }
+        if reusable && upload.is_none() {
+            pool.put(stream, &self.local.io);
+        }
+        if keep_alive { After::KeepAlive } else { After::Close }
+    }
+
+    async fn deliver_tunnel(&mut self, reply: UpstreamReply) -> After {
+        self.local.stats.count(|s| &s.tunnels);
+        hop::prepare_response(self.response);
+        let mut head = self.local.io.buffer();
+        self.write_head(true, &mut head);
+        self.downstream.queue(head.freeze());
+        self.downstream.set_deadline(None);
+        let moved = tunnel::join(self.downstream, &reply.stream).await;
+        self.notes.request_bytes = moved.up;
+        self.notes.response_bytes = moved.down;
+        After::Close
+    }
+
+    /// Writes the response head for this client.
+    pub(crate) fn write_head(&self, keep_alive: bool, out: &mut Buffer) {
+        self.local.with_date(|date| {
+            let version = self.request.version;
+            write_response(self.response, ResponseOptions { version, keep_alive, date }, out);
+        });
+    }
+}
+
+/// Moves the response down and what is left of the request up. Ready when the response is through; an
+/// upload that the server did not wait for is given up then.
+fn poll_both(
+    cx: &mut Context<'_>,
+    downstream: &Stream,
+    upstream: &Stream,
+    upload: &mut Option<Pump>,
+    download: &mut Pump,
+) -> Poll<Result<(), PumpError>> {
+    if let Some(pump) = upload {
+        match pump.poll(cx, downstream, upstream) {
+            Poll::Ready(Ok(())) => *upload = None,
+            // The server does not want the rest, or the client broke off: its answer still counts.
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+    }
+    ready!(download.poll(cx, upstream, downstream))?;
+    Poll::Ready(Ok(()))
+}
+

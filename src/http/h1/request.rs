@@ -1,0 +1,328 @@
+//! Parsing request heads.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig, Status};
+
+use super::framing::{Coding, Framing, Length, offset_in};
+use super::scan::lines_end_with_crlf;
+use crate::http::error::RequestError;
+use crate::http::fields::{MAX_NAME_BYTES, list_members};
+use crate::http::limits::{Limits, MOST_FIELDS};
+use crate::http::message::{BodyLength, Method, RequestHead, Version};
+use crate::http::token::Token;
+
+/// Heads with up to so many fields are parsed on a small piece of stack.
+const FEW_FIELDS: usize = 64;
+/// Bytes of empty lines that may precede a request line (RFC 9112 §2.2); Go drops as many.
+const MAX_LEADING_BYTES: usize = 4;
+
+/// Parses the request head at the start of `input` into `head`, whose former content is lost.
+///
+/// `Ok(Some(n))`: the head took `n` bytes, the body begins after them. `Ok(None)`: incomplete, call
+/// again with the same bytes and more (gate the calls by [`super::HeadScanner`]). On an error the
+/// connection must be answered ([`crate::http::error::write_rejection`]) and closed.
+pub fn parse_request(
+    input: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, RequestError> {
+    head.clear();
+    let mut few = [MaybeUninit::uninit(); FEW_FIELDS];
+    match attempt(input, limits, head, &mut few) {
+        Err(Attempt::TooManyFields) => parse_many_fields(input, limits, head),
+        Err(Attempt::Version) => parse_other_version(input, limits, head),
+        Err(Attempt::Refused(error)) => Err(error),
+        Ok(consumed) => Ok(consumed),
+    }
+}
+
+enum Attempt {
+    TooManyFields,
+    Version,
+    Refused(RequestError),
+}
+
+impl From<RequestError> for Attempt {
+    fn from(error: RequestError) -> Self {
+        Attempt::Refused(error)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn parse_many_fields(
+    input: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, RequestError> {
+    let mut many = [MaybeUninit::uninit(); MOST_FIELDS];
+    head.clear();
+    match attempt(input, limits, head, &mut many) {
+        Err(Attempt::TooManyFields) => Err(RequestError::HeadTooLarge),
+        Err(Attempt::Version) => Err(RequestError::Version),
+        Err(Attempt::Refused(error)) => Err(error),
+        Ok(consumed) => Ok(consumed),
+    }
+}
+
+/// A version that `httparse` does not take: HTTP/1.2 to 1.9 are read as 1.1 (RFC 9110 §2.5), another
+/// major version is 505, anything else malformed.
+#[cold]
+#[inline(never)]
+fn parse_other_version(
+    input: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, RequestError> {
+    let line_start = input
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    let line = &input[line_start..];
+    let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
+    let version_at = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
+    match &line[version_at..] {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
+            let mut lowered = input.to_vec();
+            if let Some(minor) = lowered.get_mut(line_start + version_at + 7) {
+                *minor = b'1';
+            }
+            head.clear();
+            let mut many = [MaybeUninit::uninit(); MOST_FIELDS];
+            match attempt(&lowered, limits, head, &mut many) {
+                Err(Attempt::TooManyFields) => Err(RequestError::HeadTooLarge),
+                Err(Attempt::Version) => Err(RequestError::RequestLine),
+                Err(Attempt::Refused(error)) => Err(error),
+                Ok(consumed) => Ok(consumed),
+            }
+        }
+        [b'H', b'T', b'T', b'P', b'/', b'1', ..] => Err(RequestError::RequestLine),
+        // A version that has not arrived whole is judged by its major digit.
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9'] => Err(RequestError::Version),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.'] => Err(RequestError::Version),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(RequestError::Version)
+        }
+        _ => Err(RequestError::RequestLine),
+    }
+}
+
+#[inline]
+fn attempt<'input>(
+    input: &'input [u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+    headers: &mut [MaybeUninit<Header<'input>>],
+) -> Result<Option<usize>, Attempt> {
+    let mut request = httparse::Request::new(&mut []);
+    let parsed =
+        ParserConfig::default().parse_request_with_uninit_headers(&mut request, input, headers);
+    let consumed = match parsed {
+        Ok(Status::Complete(consumed)) => consumed,
+        Ok(Status::Partial) => {
+            if !lines_end_with_crlf(input) {
+                return Err(RequestError::LineEnd.into());
+            }
+            if input.len() > limits.request_head_bytes() {
+                return Err(RequestError::HeadTooLarge.into());
+            }
+            return Ok(None);
+        }
+        Err(Error::TooManyHeaders) => return Err(Attempt::TooManyFields),
+        Err(Error::Version) => return Err(Attempt::Version),
+        Err(error) => return Err(refusal(error, input).into()),
+    };
+    let block = &input[..consumed];
+    if !lines_end_with_crlf(block) {
+        return Err(RequestError::LineEnd.into());
+    }
+    if consumed > limits.request_head_bytes() || request.headers.len() > limits.max_fields {
+        return Err(RequestError::HeadTooLarge.into());
+    }
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+    else {
+        return Err(RequestError::RequestLine.into());
+    };
+    if offset_in(block, method.as_bytes()).is_none_or(|offset| offset > MAX_LEADING_BYTES) {
+        return Err(RequestError::RequestLine.into());
+    }
+    head.set_method(method.as_bytes());
+    head.version = if minor == 0 {
+        Version::Http10
+    } else {
+        Version::Http11
+    };
+    if head.method == Method::Connect {
+        return Err(RequestError::Connect.into());
+    }
+    let absolute = take_target(target.as_bytes(), head)?;
+    take_fields(block, request.headers, absolute, head)?;
+    Ok(Some(consumed))
+}
+
+/// Takes the request target; returns whether it named the authority.
+#[inline]
+fn take_target(target: &[u8], head: &mut RequestHead) -> Result<bool, RequestError> {
+    if target.first() == Some(&b'/') {
+        head.receive_origin(target)
+            .map_err(|_| RequestError::Target)?;
+        return Ok(false);
+    }
+    if target == b"*" {
+        head.receive_asterisk();
+        return Ok(false);
+    }
+    // Absolute form: of the schemes only those that this proxy serves.
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+        target
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    let start = scheme.ok_or(RequestError::Target)?.len();
+    let rest = &target[start..];
+    let length = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    let authority = &rest[..length];
+    if authority.is_empty() || !is_host(authority) {
+        return Err(RequestError::Host);
+    }
+    head.receive_absolute(target, start + length)
+        .map_err(|_| RequestError::Target)?;
+    head.set_authority(authority);
+    Ok(true)
+}
+
+#[inline]
+fn take_fields(
+    block: &[u8],
+    headers: &[Header<'_>],
+    absolute: bool,
+    head: &mut RequestHead,
+) -> Result<(), RequestError> {
+    let mut framing = Framing::default();
+    let mut host_lines = 0_u32;
+    let mut upgrade = false;
+    let mut expect = Expect::No;
+    let Some(first) = headers.first() else {
+        return finish(framing, 0, false, Expect::No, head);
+    };
+    let base = offset_in(block, first.name.as_bytes()).ok_or(RequestError::FieldName)?;
+    head.fields.receive(&block[base..]);
+    for header in headers {
+        let name = header.name.as_bytes();
+        let start = offset_in(block, name).ok_or(RequestError::FieldName)? - base;
+        if name.len() > MAX_NAME_BYTES {
+            return Err(RequestError::FieldName);
+        }
+        let value = offset_in(block, header.value).map_or(0, |at| at.saturating_sub(base));
+        let token = head
+            .fields
+            .push_received(start, name.len(), value..value + header.value.len());
+        let Some(token) = token else { continue };
+        match token {
+            Token::Host => {
+                head.fields.drop_last();
+                host_lines += 1;
+                if !is_host(header.value) {
+                    return Err(RequestError::Host);
+                }
+                if !absolute {
+                    head.set_authority(header.value);
+                }
+            }
+            Token::TransferEncoding => {
+                head.fields.drop_last();
+                framing.note(token, header.value);
+            }
+            Token::ContentLength | Token::Connection => framing.note(token, header.value),
+            Token::Upgrade => {
+                upgrade |= list_members(header.value).any(|p| !p.eq_ignore_ascii_case(b"h2c"));
+            }
+            Token::Expect => expect = expect.and(header.value),
+            _ => {}
+        }
+    }
+    finish(framing, host_lines, upgrade, expect, head)
+}
+
+/// Decides what the fields together mean (RFC 9112 §3.2, §6.3, §9.3).
+#[inline]
+fn finish(
+    framing: Framing,
+    host_lines: u32,
+    upgrade: bool,
+    expect: Expect,
+    head: &mut RequestHead,
+) -> Result<(), RequestError> {
+    let http11 = head.version == Version::Http11;
+    match host_lines {
+        0 if http11 => return Err(RequestError::MissingHost),
+        0 | 1 => {}
+        _ => return Err(RequestError::RepeatedHost),
+    }
+    head.body = match (framing.coding, framing.length) {
+        (Coding::Absent, Length::Absent) => BodyLength::None,
+        (Coding::Absent, Length::Stated(length)) => BodyLength::Length(length),
+        (_, Length::Repeated) => return Err(RequestError::RepeatedContentLength),
+        (_, Length::Invalid) => return Err(RequestError::ContentLength),
+        (_, Length::Stated(_)) => return Err(RequestError::LengthAndCoding),
+        _ if !http11 => return Err(RequestError::CodingInHttp10),
+        (Coding::Chunked, _) => BodyLength::Chunked,
+        (Coding::Unsupported, _) => return Err(RequestError::UnsupportedCoding),
+        (Coding::Malformed, _) => return Err(RequestError::TransferEncoding),
+    };
+    head.keep_alive = !framing.close && (http11 || framing.keep_alive);
+    head.upgrade = http11 && framing.upgrade && upgrade;
+    head.expect_continue = match expect {
+        Expect::No => false,
+        Expect::Continue => http11 && !head.body.is_empty(),
+        Expect::Other => return Err(RequestError::Expectation),
+    };
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Expect {
+    No,
+    Continue,
+    Other,
+}
+
+impl Expect {
+    fn and(self, value: &[u8]) -> Expect {
+        if value.is_empty() {
+            return self;
+        }
+        let known = list_members(value).all(|member| member.eq_ignore_ascii_case(b"100-continue"));
+        match self {
+            Expect::No | Expect::Continue if known => Expect::Continue,
+            _ => Expect::Other,
+        }
+    }
+}
+
+/// Whether all bytes can stand in a host with a port (Go: `httpguts.ValidHostHeader`).
+fn is_host(authority: &[u8]) -> bool {
+    authority.iter().all(|byte| {
+        matches!(byte,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b':' | b'[' | b']' | b'_' | b'~'
+            | b'!' | b'$' | b'%' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    })
+}
+
+#[cold]
+fn refusal(error: Error, input: &[u8]) -> RequestError {
+    match error {
+        // Also what a bare CR gives; a bare LF before it is the better reason.
+        Error::NewLine if !lines_end_with_crlf(input) => RequestError::LineEnd,
+        Error::NewLine => RequestError::LineEnd,
+        Error::HeaderValue => RequestError::FieldValue,
+        Error::HeaderName => RequestError::FieldName,
+        Error::Token | Error::Status | Error::Version | Error::TooManyHeaders => {
+            RequestError::RequestLine
+        }
+    }
+}
