@@ -1,0 +1,4 @@
+//! x
+pub mod http_get;
+pub mod origin;
+pub mod wait;

@@ -1,0 +1,3 @@
+//! x
+pub mod listen;
+pub mod log;

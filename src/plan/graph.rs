@@ -1,0 +1,251 @@
+//! The objects and who refers to whom, in both directions.
+//!
+//! A node exists for every object and also for every name that something refers to without its being
+//! there, so that the object's arrival finds its dependants. Nodes are cheap and reused; an edge costs
+//! four bytes on either side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::config::dynamic::Kind;
+
+/// A node's place. It is reused after the node is gone.
+pub(super) type NodeId = u32;
+
+/// Nodes with data of type `T`, found by kind and qualified name.
+#[derive(Debug)]
+pub(super) struct Graph<T> {
+    nodes: Vec<Node<T>>,
+    free: Vec<NodeId>,
+    index: FxHashMap<(Kind, Arc<str>), NodeId>,
+}
+
+/// An object, or a name that is referred to.
+#[derive(Debug)]
+pub(super) struct Node<T> {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Qualified name.
+    pub(super) name: Arc<str>,
+    /// What is known of it.
+    pub(super) data: T,
+    references: Box<[NodeId]>,
+    referrers: IdSet,
+}
+
+impl<T> Default for Graph<T> {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            index: FxHashMap::default(),
+        }
+    }
+}
+
+impl<T: Default> Graph<T> {
+    /// The node of an object or name, if there is one.
+    pub(super) fn find(&self, kind: Kind, name: &Arc<str>) -> Option<NodeId> {
+        self.index.get(&(kind, Arc::clone(name))).copied()
+    }
+
+    /// The node of an object or name, made if there is none.
+    pub(super) fn intern(&mut self, kind: Kind, name: &Arc<str>) -> NodeId {
+        let key = (kind, Arc::clone(name));
+        if let Some(&id) = self.index.get(&key) {
+            return id;
+        }
+        let node = Node {
+            kind,
+            name: Arc::clone(name),
+            data: T::default(),
+            references: Box::default(),
+            referrers: IdSet::Empty,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.nodes[id as usize] = node;
+                id
+            }
+            None => {
+                let id = NodeId::try_from(self.nodes.len()).expect("fewer than 2^32 objects");
+                self.nodes.push(node);
+                id
+            }
+        };
+        self.index.insert(key, id);
+        id
+    }
+
+    /// A node.
+    pub(super) fn node(&self, id: NodeId) -> &Node<T> {
+        &self.nodes[id as usize]
+    }
+
+    /// A node's data.
+    pub(super) fn data(&self, id: NodeId) -> &T {
+        &self.nodes[id as usize].data
+    }
+
+    /// A node's data, to be changed.
+    pub(super) fn data_mut(&mut self, id: NodeId) -> &mut T {
+        &mut self.nodes[id as usize].data
+    }
+
+    /// What a node refers to.
+    pub(super) fn references(&self, id: NodeId) -> &[NodeId] {
+        &self.nodes[id as usize].references
+    }
+
+    /// Who refers to a node.
+    pub(super) fn referrers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes[id as usize].referrers.iter()
+    }
+
+    /// Whether anything refers to a node.
+    pub(super) fn is_referenced(&self, id: NodeId) -> bool {
+        !matches!(self.nodes[id as usize].referrers, IdSet::Empty)
+    }
+
+    /// Replaces what a node refers to; calls `changed` for each target that gained or lost this referrer.
+    pub(super) fn set_references(
+        &mut self,
+        id: NodeId,
+        mut references: Vec<NodeId>,
+        mut changed: impl FnMut(NodeId),
+    ) {
+        references.sort_unstable();
+        references.dedup();
+        if *self.nodes[id as usize].references == *references {
+            return;
+        }
+        let old = std::mem::replace(&mut self.nodes[id as usize].references, references.into());
+        for &target in &old {
+            if self.nodes[id as usize]
+                .references
+                .binary_search(&target)
+                .is_err()
+            {
+                self.nodes[target as usize].referrers.remove(id);
+                changed(target);
+            }
+        }
+        for at in 0..self.nodes[id as usize].references.len() {
+            let target = self.nodes[id as usize].references[at];
+            if old.binary_search(&target).is_err() {
+                self.nodes[target as usize].referrers.insert(id);
+                changed(target);
+            }
+        }
+    }
+
+    /// Forgets a node that nothing refers to and that refers to nothing.
+    pub(super) fn remove(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id as usize];
+        debug_assert!(node.references.is_empty() && matches!(node.referrers, IdSet::Empty));
+        self.index.remove(&(node.kind, Arc::clone(&node.name)));
+        node.data = T::default();
+        node.name = "".into();
+        self.free.push(id);
+    }
+
+    /// Whether a place is free, its node being gone.
+    pub(super) fn is_free(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id as usize];
+        self.index.get(&(node.kind, Arc::clone(&node.name))) != Some(&id)
+    }
+
+    /// Every node, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<T>)> {
+        self.index.values().map(|&id| (id, self.node(id)))
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Makes room for `additional` more nodes.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        self.nodes.reserve(additional);
+        self.index.reserve(additional);
+    }
+}
+
+/// A set of nodes; most have one member.
+#[derive(Debug, Default)]
+enum IdSet {
+    #[default]
+    Empty,
+    One(NodeId),
+    Many(Box<BTreeSet<NodeId>>),
+}
+
+impl IdSet {
+    fn insert(&mut self, id: NodeId) {
+        match self {
+            Self::Empty => *self = Self::One(id),
+            Self::One(other) if *other == id => {}
+            Self::One(other) => *self = Self::Many(Box::new([*other, id].into())),
+            Self::Many(ids) => {
+                ids.insert(id);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: NodeId) {
+        match self {
+            Self::One(other) if *other == id => *self = Self::Empty,
+            Self::Empty | Self::One(_) => {}
+            Self::Many(ids) => {
+                ids.remove(&id);
+                if let (1, Some(&last)) = (ids.len(), ids.first()) {
+                    *self = Self::One(last);
+                }
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(id) => (Some(*id), None),
+            Self::Many(ids) => (None, Some(ids.iter().copied())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_are_kept_in_both_directions() {
+        let mut graph = Graph::<()>::default();
+        let service = graph.intern(Kind::HttpService, &"s@file".into());
+        let routers =
+            [0, 1, 2].map(|n| graph.intern(Kind::HttpRouter, &format!("r{n}@file").into()));
+        for router in routers {
+            graph.set_references(router, vec![service, service], |_| ());
+        }
+        assert_eq!(graph.referrers(service).collect::<Vec<_>>(), routers);
+        let mut changed = Vec::new();
+        graph.set_references(routers[1], Vec::new(), |target| changed.push(target));
+        graph.set_references(routers[0], vec![service], |target| changed.push(target));
+        assert_eq!(changed, [service]);
+        assert_eq!(
+            graph.referrers(service).collect::<Vec<_>>(),
+            [routers[0], routers[2]]
+        );
+        graph.set_references(routers[0], Vec::new(), |_| ());
+        graph.set_references(routers[2], Vec::new(), |_| ());
+        assert!(!graph.is_referenced(service));
+        graph.remove(service);
+        assert_eq!(graph.find(Kind::HttpService, &"s@file".into()), None);
+        let other = graph.intern(Kind::HttpMiddleware, &"m@file".into());
+        assert_eq!(other, service, "places are reused");
+    }
+}

@@ -1,0 +1,11 @@
+//! Providers: each turns one source of dynamic configuration into [`Update`](crate::watcher::Update)s.
+//!
+//! | module | source |
+//! |---|---|
+//! | [`file`] | a file or a directory of files |
+//! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
+//!
+//! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
+//! throttling and meaning are the watcher's and the plan's.
+
+pub mod file;
