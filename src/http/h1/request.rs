@@ -9,7 +9,7 @@ use super::scan::{lines_are_tidy, lines_end_with_crlf};
 use crate::http::error::RequestError;
 use crate::http::fields::{MAX_NAME_BYTES, list_members};
 use crate::http::limits::{Limits, MOST_FIELDS};
-use crate::http::message::{BodyLength, Method, RequestHead, Version};
+use crate::http::message::{BodyLength, Method, RequestHead, TargetForm, Version};
 use crate::http::path::push_escape;
 use crate::http::token::Token;
 
@@ -112,8 +112,12 @@ fn parse_raw_bytes(
     let (Some(first), Some(last)) = (first, last) else {
         return Err(RequestError::RequestLine);
     };
+    // With the space before it, so that it cannot be empty.
     let target = &input[first..last];
-    if std::str::from_utf8(target).is_ok() || input.len() > limits.request_head_bytes() {
+    if target.is_empty()
+        || std::str::from_utf8(target).is_ok()
+        || input.len() > limits.request_head_bytes()
+    {
         return Err(RequestError::RequestLine);
     }
     let mut escaped = input[..first].to_vec();
@@ -126,8 +130,15 @@ fn parse_raw_bytes(
     }
     let grown = escaped.len() - last;
     escaped.extend_from_slice(&input[last..]);
-    let consumed = parse_many_fields(&escaped, limits, head)?;
-    Ok(consumed.map(|consumed| consumed - grown))
+    let Some(consumed) = parse_many_fields(&escaped, limits, head)? else {
+        return Ok(None);
+    };
+    if head.target_form == TargetForm::Origin {
+        // All is well but for the encoding: take path and query as they came.
+        head.receive_origin(&target[1..])
+            .map_err(|_| RequestError::Target)?;
+    }
+    Ok(Some(consumed - grown))
 }
 
 /// Where the request line stands, as far as it has arrived, without its CRLF.
@@ -384,7 +395,6 @@ fn refusal(error: Error) -> RequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::message::TargetForm;
 
     fn parse(input: &[u8]) -> Result<RequestHead, RequestError> {
         let mut head = RequestHead::new();
@@ -510,7 +520,7 @@ mod tests {
         assert_eq!(parsed, Ok(Some(input.len() - 4)));
         assert_eq!(
             (head.path(), head.query()),
-            (&b"/a%E9%FF"[..], Some(&b"%E9"[..]))
+            (&b"/a%E9%FF"[..], Some(&b"\xe9"[..]))
         );
         let head = parsed_bytes(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(
