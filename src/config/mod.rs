@@ -23,4 +23,5 @@ pub mod duration;
 pub mod dynamic;
 pub mod format;
 pub mod secret;
+pub mod statics;
 pub mod tree;

@@ -1,0 +1,274 @@
+//! Finding and reading the static configuration.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::StaticConfig;
+use super::sources::{FlagError, Settings, expand};
+use super::validate::{complete, validate};
+use super::vocabulary::{Findings, sift};
+use crate::config::decode::{Decode, How, ObjectError, Path as KeyPath};
+use crate::config::format::{Format, SyntaxError, parse};
+use crate::config::tree::{Node, Position};
+
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Command-line flags.
+    Flags,
+    /// Environment variables.
+    Environment,
+    /// Nowhere: everything has its default.
+    Defaults,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Flags => f.write_str("flags"),
+            Self::Environment => f.write_str("environment"),
+            Self::Defaults => f.write_str("defaults"),
+        }
+    }
+}
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration, completed and checked.
+    pub config: StaticConfig,
+    /// Keys without effect, one warning each.
+    pub warnings: Vec<ObjectError>,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Why there is no configuration. The display form has a line per problem, each with its source.
+#[derive(Debug)]
+pub enum LoadError {
+    /// A flag that cannot be read.
+    Flag(String),
+    /// A file that cannot be read.
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A file whose name ends in none of `.yml`, `.yaml`, `.toml`, `.json`.
+    Format(PathBuf),
+    /// A file that is not of its language.
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong where.
+        error: SyntaxError,
+    },
+    /// Keys or values that are wrong: all of them.
+    Invalid {
+        /// Where they came from.
+        source: Source,
+        /// What is wrong, at least one.
+        errors: Vec<ObjectError>,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(message) => f.write_str(message),
+            Self::Read { file, error } => write!(f, "{}: cannot be read: {error}", file.display()),
+            Self::Format(file) => {
+                write!(
+                    f,
+                    "{}: the name of a configuration file ends in .yml, .yaml, .toml or .json",
+                    file.display()
+                )
+            }
+            Self::Syntax { file, error } => f.write_str(&error.report(&file.display().to_string())),
+            Self::Invalid { source, errors } => {
+                for (index, error) in errors.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str("\n")?;
+                    }
+                    let separator = if error.position.get().is_some() {
+                        ":"
+                    } else {
+                        ": "
+                    };
+                    write!(f, "{source}{separator}{error}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<FlagError> for LoadError {
+    fn from(error: FlagError) -> Self {
+        Self::Flag(error.0)
+    }
+}
+
+/// How files are read, so that tests need no disk.
+pub trait Files {
+    /// The content of a file; [`io::ErrorKind::NotFound`] if there is none.
+    fn read(&self, path: &Path) -> io::Result<String>;
+}
+
+/// The machine's files.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+}
+
+/// Prefixes of environment variables.
+const PREFIXES: [&str; 2] = ["TRAEFIK_", "RINGWAY_"];
+/// Names of configuration files, in the order in which a directory is searched.
+const NAMES: [&str; 2] = ["traefik", "ringway"];
+/// Their endings.
+const EXTENSIONS: [&str; 3] = ["toml", "yaml", "yml"];
+
+/// Finds and reads the static configuration as Traefik does: from a file, else from flags, else from environment
+/// variables; the first that has any is the only one.
+///
+/// `args` are the flags without the program's name, `env` the environment's variables. A file is named by
+/// `--configFile`, `TRAEFIK_CONFIGFILE` or `RINGWAY_CONFIGFILE`, or is `traefik` or `ringway` with `.toml`, `.yaml` or
+/// `.yml` in `/etc/traefik`, `/etc/ringway`, `$XDG_CONFIG_HOME`, `$HOME/.config` or the working directory.
+///
+/// # Errors
+///
+/// A named file that does not exist is an error (Traefik goes on to the other places). Every wrong key and value of
+/// the configuration is reported at once.
+pub fn load(
+    args: &[String],
+    env: &[(String, String)],
+    files: &dyn Files,
+) -> Result<Loaded, LoadError> {
+    let flags = Settings::from_flags(args)?;
+    let vars = PREFIXES.map(|prefix| Settings::from_env(env, prefix));
+    let named = flags
+        .config_file
+        .as_deref()
+        .or_else(|| {
+            vars.iter()
+                .find_map(|settings| settings.config_file.as_deref())
+        })
+        .filter(|name| !name.trim().is_empty());
+    if let Some((file, text)) = find_file(named, env, files)? {
+        return read_file(file, &text);
+    }
+    if !flags.is_empty() {
+        return finish(flags.into_tree(), Source::Flags);
+    }
+    for settings in vars {
+        if !settings.is_empty() {
+            return finish(settings.into_tree(), Source::Environment);
+        }
+    }
+    finish(Node::map(), Source::Defaults)
+}
+
+fn find_file(
+    named: Option<&str>,
+    env: &[(String, String)],
+    files: &dyn Files,
+) -> Result<Option<(PathBuf, String)>, LoadError> {
+    if let Some(name) = named {
+        let file = PathBuf::from(expand(name, env).as_ref());
+        return match files.read(&file) {
+            Ok(text) => Ok(Some((file, text))),
+            Err(error) => Err(LoadError::Read { file, error }),
+        };
+    }
+    let var = |name: &str| {
+        let found = env.iter().find(|(other, _)| other == name);
+        found
+            .map(|(_, value)| PathBuf::from(value))
+            .filter(|path| !path.as_os_str().is_empty())
+    };
+    let directories = [
+        Some(PathBuf::from("/etc/traefik")),
+        Some(PathBuf::from("/etc/ringway")),
+        var("XDG_CONFIG_HOME"),
+        var("HOME").map(|home| home.join(".config")),
+        Some(PathBuf::from(".")),
+    ];
+    for directory in directories.into_iter().flatten() {
+        for name in NAMES {
+            for extension in EXTENSIONS {
+                let file = directory.join(name).with_extension(extension);
+                match files.read(&file) {
+                    Ok(text) => return Ok(Some((file, text))),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(LoadError::Read { file, error }),
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn read_file(file: PathBuf, text: &str) -> Result<Loaded, LoadError> {
+    let Some(format) = Format::of_file(&file) else {
+        return Err(LoadError::Format(file));
+    };
+    let document = match parse(format, text) {
+        Ok(document) => document,
+        Err(error) => return Err(LoadError::Syntax { file, error }),
+    };
+    let has_content = document
+        .tree
+        .as_map()
+        .is_some_and(|entries| !entries.is_empty());
+    let source = Source::File(file);
+    if !has_content {
+        let message =
+            "has no configuration: a map with entryPoints, providers and so on is expected";
+        let errors = vec![ObjectError::new("(top)", Position::NONE, message)];
+        return Err(LoadError::Invalid { source, errors });
+    }
+    let ignored_from = document.ignored_from;
+    let mut loaded = finish(document.tree, source)?;
+    if let Some(at) = ignored_from {
+        let message = "further documents of this file are ignored: only the first counts";
+        loaded.warnings.push(ObjectError::new("(top)", at, message));
+    }
+    Ok(loaded)
+}
+
+fn finish(mut tree: Node<'_>, source: Source) -> Result<Loaded, LoadError> {
+    let mut findings = Findings::default();
+    sift(&mut tree, &mut findings);
+    let Findings {
+        warnings,
+        mut errors,
+    } = findings;
+    // The top may be empty after unsupported keys are gone.
+    let config = StaticConfig::decode(&tree, How::Element, &KeyPath::ROOT, &mut errors);
+    if let Some(mut config) = config {
+        complete(&mut config);
+        validate(&config, &mut errors);
+        if errors.is_empty() {
+            return Ok(Loaded {
+                config,
+                warnings,
+                source,
+            });
+        }
+    }
+    Err(LoadError::Invalid { source, errors })
+}
+
+#[cfg(test)]
+mod tests;
