@@ -60,10 +60,8 @@ pub enum ResponseError {
     Field,
     /// A line ends with a bare LF.
     LineEnd,
-    /// `Content-Length` is not one plain decimal number, or comes more than once.
+    /// `Content-Length` is not a plain decimal number, or several lines differ.
     ContentLength,
-    /// Both `Content-Length` and `Transfer-Encoding`.
-    LengthAndCoding,
     /// `Transfer-Encoding` is not exactly `chunked`, or the version is 1.0.
     TransferEncoding,
     /// The head is too large.
@@ -307,9 +305,8 @@ impl fmt::Display for ResponseError {
             ResponseError::StatusLine => "the server's status line is malformed",
             ResponseError::Field => "a header line of the server is malformed",
             ResponseError::LineEnd => "a line of the server's head does not end with CRLF",
-            ResponseError::ContentLength => "the server's Content-Length is malformed or repeated",
-            ResponseError::LengthAndCoding => {
-                "the server sent both Content-Length and Transfer-Encoding"
+            ResponseError::ContentLength => {
+                "the server's Content-Length is malformed or contradictory"
             }
             ResponseError::TransferEncoding => "the server's Transfer-Encoding is not chunked",
             ResponseError::HeadTooLarge => "the server's response head is too large",

@@ -85,10 +85,8 @@ impl Peer {
 /// `server` is this machine's host name.
 pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, server: &[u8]) {
     if !peer.trusted {
-        head.fields.retain(|token, name, _| match token {
-            Some(token) => !token.is_forwarded(),
-            None => !hop::alias(name).is_some_and(Token::is_forwarded),
-        });
+        head.fields
+            .retain(|token, name, _| !hop::is_managed(token, name));
     }
     set_if_missing(head, Token::XRealIp, peer.text.as_bytes());
     let proto: &[u8] = match (head.is_websocket(), peer.tls) {
@@ -114,6 +112,9 @@ pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, serve
     }
     if is_missing(head, Token::XForwardedHost) {
         head.copy_authority_to(Token::XForwardedHost);
+    }
+    if head.fields.count(&Token::XForwardedFor) > 1 {
+        head.fields.join(&Token::XForwardedFor);
     }
     if !server.is_empty() {
         head.fields.set(&Token::XForwardedServer, server);

@@ -31,7 +31,7 @@ pub fn apply_connection(head: &mut RequestHead, deferred: &[FieldName]) {
     }
     fields.remove_nominated(|token, name| {
         token == Some(Token::Upgrade)
-            || token.is_some_and(Token::is_forwarded)
+            || is_managed(token, name)
             || deferred.iter().any(|deferred| deferred.as_bytes() == name)
     });
     if upgrade {
@@ -51,8 +51,8 @@ pub fn apply_connection(head: &mut RequestHead, deferred: &[FieldName]) {
 /// so that a retry may repeat it.
 pub fn prepare_request(head: &mut RequestHead) {
     if head.fields.get(Token::Connection).is_some() {
-        head.fields.remove_nominated(|token, _| {
-            token == Some(Token::Upgrade) || token.is_some_and(Token::is_forwarded)
+        head.fields.remove_nominated(|token, name| {
+            token == Some(Token::Upgrade) || is_managed(token, name)
         });
     }
     let trailers = remove_hop_by_hop(&mut head.fields, head.upgrade);
@@ -138,6 +138,13 @@ pub(crate) fn alias(name: &[u8]) -> Option<Token> {
         *byte = b'-';
     }
     Token::lookup(dashed)
+}
+
+/// Whether a field is one of the managed `X-` headers, under any spelling.
+pub(crate) fn is_managed(token: Option<Token>, name: &[u8]) -> bool {
+    token
+        .or_else(|| alias(name))
+        .is_some_and(Token::is_forwarded)
 }
 
 /// Removes the fixed hop-by-hop fields; returns whether `Te` accepted trailers.

@@ -86,7 +86,7 @@ struct Span {
 
 /// The head of a request.
 ///
-/// `Host`, `Transfer-Encoding` are not among the fields: they are [`RequestHead::authority`] and
+/// `Host` and `Transfer-Encoding` are not among the fields: they are [`RequestHead::authority`] and
 /// [`RequestHead::body`]. `Content-Length` is (rules can ask for it), but what is written follows
 /// `body`.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,7 @@ pub struct RequestHead {
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expect_continue: bool,
     /// Whether the client asks to switch protocols: HTTP/1.1, `Connection: upgrade` and an `Upgrade`
-    /// field that names something other than h2c. The field keeps the names.
+    /// field without h2c. The field keeps the names.
     pub upgrade: bool,
     /// Set by a middleware that empties `X-Forwarded-For`: the proxy step then sends none
     /// (Traefik: `customRequestHeaders: {X-Forwarded-For: ""}`).
@@ -221,7 +221,7 @@ impl RequestHead {
     }
 
     /// Builds a head for a request the proxy makes itself (sub-requests, health checks). `target` is
-    /// `path[?query]` or an absolute `http(s)` URI.
+    /// `path[?query]`.
     pub fn build(method: Method, target: &[u8], authority: &[u8]) -> Result<Self, InvalidPath> {
         let mut head = RequestHead {
             method,
@@ -292,8 +292,7 @@ impl RequestHead {
         split_host_port(self.authority()?).1
     }
 
-    /// The first `Content-Length`-independent facts about switching protocols: the `Upgrade` field,
-    /// if [`RequestHead::upgrade`] holds.
+    /// The protocols the client asks for, if [`RequestHead::upgrade`] holds.
     pub fn upgrade_protocol(&self) -> Option<&[u8]> {
         if self.upgrade {
             self.fields.get(Token::Upgrade)
@@ -360,7 +359,7 @@ impl RequestHead {
         self.set_authority_span(span);
     }
 
-    /// The query edited in place: `;` becomes `&` (see [`super::query`]).
+    /// Edits a copy of the query, which `edit` finds at `start..` of the text (see [`super::query`]).
     pub(crate) fn edit_query(&mut self, edit: impl FnOnce(&mut Vec<u8>, usize)) {
         let Some(query) = self.query else { return };
         let start = self.text.len();
@@ -548,5 +547,107 @@ pub fn split_host_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
             (&authority[..at], Some(&authority[at + 1..]))
         }
         _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_split_as_by_go() {
+        let cases: [(&str, &str, Option<&str>); 12] = [
+            ("a", "a", None),
+            ("a:80", "a", Some("80")),
+            ("a:", "a", Some("")),
+            (":80", "", Some("80")),
+            ("", "", None),
+            ("[::1]", "::1", None),
+            ("[::1]:80", "::1", Some("80")),
+            ("::1", "::1", None),
+            ("a:b:c", "a:b:c", None),
+            ("[::1", "[::1", None),
+            ("[::1]x", "[::1]x", None),
+            ("[::1]:8:0", "[::1]:8:0", None),
+        ];
+        for (authority, host, port) in cases {
+            let expected = (host.as_bytes(), port.map(str::as_bytes));
+            assert_eq!(
+                split_host_port(authority.as_bytes()),
+                expected,
+                "{authority}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_is_lower_case_and_the_authority_as_sent() {
+        let mut head = RequestHead::new();
+        assert_eq!(
+            (head.authority(), head.host(), head.port()),
+            (None, &b""[..], None)
+        );
+        head.set_authority(b"ExAmple.com:8080");
+        assert_eq!(head.authority(), Some(&b"ExAmple.com:8080"[..]));
+        assert_eq!(head.host(), b"example.com");
+        assert_eq!(head.port(), Some(&b"8080"[..]));
+        head.set_authority(b"[FE80::1]");
+        assert_eq!(head.host(), b"fe80::1");
+    }
+
+    #[test]
+    fn a_set_path_is_normalised_and_a_bad_one_changes_nothing() {
+        let mut head = RequestHead::build(Method::Get, b"/a?b=c", b"h").unwrap();
+        assert_eq!((head.path(), head.query()), (&b"/a"[..], Some(&b"b=c"[..])));
+        head.set_path(b"x%2fy|%20").unwrap();
+        assert_eq!(head.path(), b"/x%2Fy%7C%20");
+        assert_eq!(head.route_path(), b"/x%2Fy| ");
+        assert_eq!(head.set_path(b"/%zz"), Err(InvalidPath));
+        assert_eq!(head.path(), b"/x%2Fy%7C%20");
+        head.set_path(b"/p/../q/").unwrap();
+        head.sanitize_path();
+        assert_eq!((head.path(), head.route_path()), (&b"/q/"[..], &b"/q/"[..]));
+        head.set_query(None);
+        assert_eq!(head.query(), None);
+    }
+
+    #[test]
+    fn a_method_keeps_its_text() {
+        let mut head = RequestHead::new();
+        assert_eq!(head.method_bytes(), b"GET");
+        head.set_method(b"PROPFIND");
+        assert_eq!(
+            (head.method, head.method_bytes()),
+            (Method::Other, &b"PROPFIND"[..])
+        );
+        head.set_method(b"get");
+        assert_eq!(
+            (head.method, head.method_bytes()),
+            (Method::Other, &b"get"[..])
+        );
+        head.set_method(b"PATCH");
+        assert_eq!(
+            (head.method, head.method_bytes()),
+            (Method::Patch, &b"PATCH"[..])
+        );
+        assert!(Method::Put.is_idempotent() && !Method::Put.is_safe());
+        assert!(!Method::Patch.is_idempotent() && Method::Trace.is_safe());
+    }
+
+    #[test]
+    fn clear_forgets_everything() {
+        let mut head = RequestHead::build(Method::Post, b"/a?b", b"H").unwrap();
+        head.fields.append(&Token::Via, b"1");
+        head.upgrade = true;
+        head.clear();
+        assert_eq!(
+            (head.method, head.path(), head.query()),
+            (Method::Get, &b""[..], None)
+        );
+        assert_eq!(
+            (head.authority(), head.host(), head.upgrade),
+            (None, &b""[..], false)
+        );
+        assert!(head.fields.is_empty());
     }
 }

@@ -263,3 +263,173 @@ pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normalized(path: &str) -> Option<String> {
+        let mut out = Vec::new();
+        normalize(path.as_bytes(), &mut out).ok()?;
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    fn sanitized(path: &[u8]) -> Vec<u8> {
+        let mut text = b"before".to_vec();
+        text.extend_from_slice(path);
+        sanitize(&mut text, 6);
+        assert!(text.starts_with(b"before/"));
+        text.split_off(6)
+    }
+
+    /// The same rule written the obvious way: split, keep a stack, join.
+    fn sanitized_simply(path: &[u8]) -> Vec<u8> {
+        let mut stack: Vec<&[u8]> = Vec::new();
+        for segment in path.split(|&b| b == b'/') {
+            match segment {
+                b"" | b"." => {}
+                b".." => drop(stack.pop()),
+                segment => stack.push(segment),
+            }
+        }
+        let mut clean = vec![b'/'];
+        clean.extend(stack.join(&b'/'));
+        if path.ends_with(b"/") && clean != b"/" {
+            clean.push(b'/');
+        }
+        clean
+    }
+
+    #[test]
+    fn escapes_are_normalised_as_in_traefik() {
+        let cases = [
+            ("/a", "/a"),
+            ("/a%2e%2e/b", "/a../b"),
+            ("/%41%7e", "/A~"),
+            ("/..%2fx", "/..%2Fx"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/%5c%00%3b%23%5b", "/%5C%00%3B%23%5B"),
+            ("/a%25b", "/a%25b"),
+            ("/|\"^<>`{}\\", "/%7C%22%5E%3C%3E%60%7B%7D%5C"),
+            ("/\u{e9}", "/%C3%A9"),
+            ("/a;b", "/a;b"),
+            ("/a#b", "/a%23b"),
+            ("/!$&'()*+,;=:@[]-._~", "/!$&'()*+,;=:@[]-._~"),
+            ("/a|b%2fc", "/a%7Cb%2Fc"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(normalized(path).as_deref(), Some(expected), "{path}");
+        }
+        for path in [
+            "/%zz", "/%2", "/%", "/%g0", "/%0g", "/a\n", "/\u{7f}", "/\0",
+        ] {
+            assert_eq!(normalized(path), None, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_removed_as_by_go() {
+        let cases = [
+            ("/a/../b", "/b"),
+            ("/a//b", "/a/b"),
+            ("/a/./b", "/a/b"),
+            ("//x", "/x"),
+            ("/a/", "/a/"),
+            ("/a//", "/a/"),
+            ("/", "/"),
+            ("", "/"),
+            ("a", "/a"),
+            ("/..", "/"),
+            ("/../..", "/"),
+            ("/a/..", "/"),
+            ("/a/../", "/"),
+            ("/a/b/..", "/a"),
+            ("/a/b/../", "/a/"),
+            ("/a/.", "/a"),
+            ("/a/./", "/a/"),
+            ("/.a/..b/c..", "/.a/..b/c.."),
+            ("/..%2Fx", "/..%2Fx"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(sanitized(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_normal_paths_are_normal() {
+        for path in ["/", "/a", "/a/", "/a%2Fb", "/.a", "/...", "/a..", "/%C3%A9"] {
+            assert!(is_normal(path.as_bytes()), "{path}");
+        }
+        for path in [
+            "", "a", "//", "/a//b", "/.", "/..", "/a/..", "/./a", "/a%2fb", "/%41", "/|",
+        ] {
+            assert!(!is_normal(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_route_form_decodes_what_is_not_reserved() {
+        let cases = [
+            ("/a%20b", "/a b"),
+            ("/a%2Fb%25%3A", "/a%2Fb%25%3A"),
+            ("/%C3%A9%7C", "/\u{e9}|"),
+            (
+                "/%21%24%26%27%28%29%2A%2B%2C%3B%3D%3F%23%5B%5D%40",
+                "/%21%24%26%27%28%29%2A%2B%2C%3B%3D%3F%23%5B%5D%40",
+            ),
+            ("/%5C%00", "/\\\0"),
+        ];
+        for (path, expected) in cases {
+            let mut text = path.as_bytes().to_vec();
+            route_form(&mut text, 0);
+            assert_eq!(text, expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_are_joined_with_one_slash() {
+        let cases = [
+            ("/a", "/b", "/a/b"),
+            ("/a/", "/b", "/a/b"),
+            ("/a", "b", "/a/b"),
+            ("/a/", "b", "/a/b"),
+            ("", "/b", "/b"),
+            ("/a", "/", "/a/"),
+            ("/a", "", "/a"),
+            ("/a%2Fb/", "/%2F", "/a%2Fb/%2F"),
+        ];
+        for (base, path, expected) in cases {
+            let mut out = Vec::new();
+            join_path(base.as_bytes(), path.as_bytes(), &mut out);
+            assert_eq!(out, expected.as_bytes(), "{base} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sanitizing_equals_the_simple_way(path in "/[./ab%]{0,24}") {
+            let clean = sanitized(path.as_bytes());
+            prop_assert_eq!(&clean, &sanitized_simply(path.as_bytes()));
+            prop_assert!(is_sanitized(&clean));
+            prop_assert_eq!(is_sanitized(path.as_bytes()), clean == path.as_bytes());
+        }
+
+        #[test]
+        fn normal_forms_are_stable(path in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut once = vec![b'/'];
+            if normalize(&path, &mut once).is_ok() {
+                let mut twice = Vec::new();
+                prop_assert!(normalize(&once, &mut twice).is_ok());
+                prop_assert_eq!(&once, &twice);
+                sanitize(&mut once, 0);
+                prop_assert!(is_normal(&once));
+                // The route form decodes what is encoded, once: nothing new can be decoded after.
+                let mut routed = once.clone();
+                route_form(&mut routed, 0);
+                prop_assert!(routed.len() <= once.len());
+            }
+        }
+    }
+}

@@ -11,7 +11,12 @@ pub(super) struct Framing {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
+    /// Length of all `Connection` lines.
+    pub(super) connection_bytes: usize,
 }
+
+/// Most bytes that `Connection` lines may have: each name in them is looked for among the fields.
+pub(super) const MAX_CONNECTION_BYTES: usize = 4096;
 
 /// What the `Content-Length` lines said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +25,10 @@ pub(super) enum Length {
     Absent,
     Stated(u64),
     Invalid,
-    Repeated,
+    /// More than one line, all saying the same.
+    Repeated(u64),
+    /// More than one line, saying different things.
+    Conflicting,
 }
 
 /// What the `Transfer-Encoding` lines said.
@@ -36,19 +44,25 @@ pub(super) enum Coding {
 }
 
 impl Framing {
-    /// Takes one field into account; `false` if it is none of framing's.
+    /// Takes one field into account.
     #[inline]
     pub(super) fn note(&mut self, token: Token, value: &[u8]) {
         match token {
             Token::ContentLength => {
                 self.length = match (self.length, parse_length(value)) {
                     (Length::Absent, Some(length)) => Length::Stated(length),
-                    (Length::Absent, None) => Length::Invalid,
-                    _ => Length::Repeated,
+                    (Length::Absent, None) | (Length::Invalid, _) => Length::Invalid,
+                    (Length::Stated(before) | Length::Repeated(before), Some(length))
+                        if before == length =>
+                    {
+                        Length::Repeated(length)
+                    }
+                    _ => Length::Conflicting,
                 };
             }
             Token::TransferEncoding => self.coding = add_coding(self.coding, value),
             Token::Connection => {
+                self.connection_bytes += value.len();
                 for option in list_members(value) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

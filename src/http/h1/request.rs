@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};
 
-use super::framing::{Coding, Framing, Length, offset_in};
+use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
 use super::scan::lines_end_with_crlf;
 use crate::http::error::RequestError;
 use crate::http::fields::{MAX_NAME_BYTES, list_members};
@@ -131,7 +131,7 @@ fn attempt<'input>(
         }
         Err(Error::TooManyHeaders) => return Err(Attempt::TooManyFields),
         Err(Error::Version) => return Err(Attempt::Version),
-        Err(error) => return Err(refusal(error, input).into()),
+        Err(error) => return Err(refusal(error).into()),
     };
     let block = &input[..consumed];
     if !lines_end_with_crlf(block) {
@@ -204,10 +204,10 @@ fn take_fields(
 ) -> Result<(), RequestError> {
     let mut framing = Framing::default();
     let mut host_lines = 0_u32;
-    let mut upgrade = false;
+    let mut upgrade = Upgrade::Absent;
     let mut expect = Expect::No;
     let Some(first) = headers.first() else {
-        return finish(framing, 0, false, Expect::No, head);
+        return finish(framing, 0, Upgrade::Absent, Expect::No, head);
     };
     let base = offset_in(block, first.name.as_bytes()).ok_or(RequestError::FieldName)?;
     head.fields.receive(&block[base..]);
@@ -238,9 +238,7 @@ fn take_fields(
                 framing.note(token, header.value);
             }
             Token::ContentLength | Token::Connection => framing.note(token, header.value),
-            Token::Upgrade => {
-                upgrade |= list_members(header.value).any(|p| !p.eq_ignore_ascii_case(b"h2c"));
-            }
+            Token::Upgrade => upgrade = upgrade.and(header.value),
             Token::Expect => expect = expect.and(header.value),
             _ => {}
         }
@@ -253,7 +251,7 @@ fn take_fields(
 fn finish(
     framing: Framing,
     host_lines: u32,
-    upgrade: bool,
+    upgrade: Upgrade,
     expect: Expect,
     head: &mut RequestHead,
 ) -> Result<(), RequestError> {
@@ -263,10 +261,15 @@ fn finish(
         0 | 1 => {}
         _ => return Err(RequestError::RepeatedHost),
     }
+    if framing.connection_bytes > MAX_CONNECTION_BYTES {
+        return Err(RequestError::HeadTooLarge);
+    }
     head.body = match (framing.coding, framing.length) {
         (Coding::Absent, Length::Absent) => BodyLength::None,
         (Coding::Absent, Length::Stated(length)) => BodyLength::Length(length),
-        (_, Length::Repeated) => return Err(RequestError::RepeatedContentLength),
+        (_, Length::Repeated(_) | Length::Conflicting) => {
+            return Err(RequestError::RepeatedContentLength);
+        }
         (_, Length::Invalid) => return Err(RequestError::ContentLength),
         (_, Length::Stated(_)) => return Err(RequestError::LengthAndCoding),
         _ if !http11 => return Err(RequestError::CodingInHttp10),
@@ -275,13 +278,34 @@ fn finish(
         (Coding::Malformed, _) => return Err(RequestError::TransferEncoding),
     };
     head.keep_alive = !framing.close && (http11 || framing.keep_alive);
-    head.upgrade = http11 && framing.upgrade && upgrade;
+    head.upgrade = http11 && framing.upgrade && upgrade == Upgrade::Present;
     head.expect_continue = match expect {
         Expect::No => false,
         Expect::Continue => http11 && !head.body.is_empty(),
         Expect::Other => return Err(RequestError::Expectation),
     };
     Ok(())
+}
+
+/// What the `Upgrade` lines said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upgrade {
+    Absent,
+    Present,
+    /// h2c is among the protocols: none is forwarded, as in Traefik, since its handshake would smuggle
+    /// a second protocol past this proxy.
+    H2c,
+}
+
+impl Upgrade {
+    fn and(self, value: &[u8]) -> Upgrade {
+        match self {
+            Upgrade::H2c => Upgrade::H2c,
+            _ if list_members(value).any(|p| p.eq_ignore_ascii_case(b"h2c")) => Upgrade::H2c,
+            Upgrade::Absent if list_members(value).next().is_none() => Upgrade::Absent,
+            _ => Upgrade::Present,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -314,10 +338,8 @@ fn is_host(authority: &[u8]) -> bool {
 }
 
 #[cold]
-fn refusal(error: Error, input: &[u8]) -> RequestError {
+fn refusal(error: Error) -> RequestError {
     match error {
-        // Also what a bare CR gives; a bare LF before it is the better reason.
-        Error::NewLine if !lines_end_with_crlf(input) => RequestError::LineEnd,
         Error::NewLine => RequestError::LineEnd,
         Error::HeaderValue => RequestError::FieldValue,
         Error::HeaderName => RequestError::FieldName,

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};
 
-use super::framing::{Coding, Framing, Length, offset_in};
+use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
 use super::scan::lines_end_with_crlf;
 use crate::http::error::ResponseError;
 use crate::http::fields::MAX_NAME_BYTES;
@@ -162,10 +162,14 @@ fn finish(
     head: &mut ResponseHead,
 ) -> Result<(), ResponseError> {
     let http11 = head.version == Version::Http11;
-    let stated = match framing.length {
-        Length::Absent => None,
-        Length::Stated(length) => Some(length),
-        Length::Invalid | Length::Repeated => return Err(ResponseError::ContentLength),
+    if framing.connection_bytes > MAX_CONNECTION_BYTES {
+        return Err(ResponseError::HeadTooLarge);
+    }
+    let (stated, repeated) = match framing.length {
+        Length::Absent => (None, false),
+        Length::Stated(length) => (Some(length), false),
+        Length::Repeated(length) => (Some(length), true),
+        Length::Invalid | Length::Conflicting => return Err(ResponseError::ContentLength),
     };
     let chunked = match framing.coding {
         Coding::Absent => false,
@@ -174,13 +178,13 @@ fn finish(
             return Err(ResponseError::TransferEncoding);
         }
     };
-    if chunked && stated.is_some() {
-        return Err(ResponseError::LengthAndCoding);
-    }
-    head.keep_alive = !framing.close && (http11 || framing.keep_alive);
+    // Sloppy but clear (RFC 9112 §6.3): chunked overrides a length, equal lengths are one. Traefik
+    // passes both; here such a connection is not used again, so that nothing can be desynchronised.
+    let sloppy = repeated || (chunked && stated.is_some());
+    head.keep_alive = !framing.close && !sloppy && (http11 || framing.keep_alive);
     if request_method == Method::Head || !allows_body(head.status) {
         head.body = BodyLength::None;
-        head.stated_length = stated;
+        head.stated_length = stated.filter(|_| !chunked);
         // A body announced where none can be: whatever follows is not the next response.
         let announced = chunked || stated.is_some_and(|length| length > 0);
         if head.status < 300 && !allows_body(head.status) && announced {

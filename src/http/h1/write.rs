@@ -1,6 +1,5 @@
 //! Writing heads: framing and connection fields from the head's members, the rest in one pass.
 
-use crate::http::fields::list_members;
 use crate::http::message::{BodyLength, Method, RequestHead, ResponseHead, Version};
 use crate::http::sink::Sink;
 use crate::http::status;
@@ -40,8 +39,9 @@ pub fn write_request(head: &RequestHead, out: &mut impl Sink) {
         head.fields.write(is_end_to_end, out);
     }
     if let Some(protocols) = head.upgrade_protocol() {
-        out.put(b"Connection: Upgrade\r\n");
-        write_upgrade(protocols, out);
+        out.put(b"Connection: Upgrade\r\nUpgrade: ");
+        out.put(protocols);
+        out.put(b"\r\n");
     }
     match head.body {
         BodyLength::Length(length) if length > 0 => write_length(length, out),
@@ -63,16 +63,21 @@ pub fn write_response(head: &ResponseHead, options: ResponseOptions<'_>, out: &m
     write_status_line(head.status, options.version, out);
     // Go's server drops these for a 304, whatever the origin sent (RFC 9110 §15.4.5 allows it).
     let not_modified = head.status == 304;
-    head.fields.write(
-        |token| is_end_to_end(token) && !(not_modified && token == Some(Token::ContentType)),
-        out,
-    );
+    let chunked = head.body == BodyLength::Chunked && options.version == Version::Http11;
+    let keep = |token| match token {
+        Some(Token::ContentType) => !not_modified,
+        // It announces what only a chunked body can carry.
+        Some(Token::Trailer) => chunked,
+        token => is_end_to_end(token),
+    };
+    head.fields.write(keep, out);
     if head.status < 200 {
         if head.upgrade
             && let Some(protocol) = head.fields.get(Token::Upgrade)
         {
-            out.put(b"Connection: Upgrade\r\n");
-            write_upgrade(protocol, out);
+            out.put(b"Connection: Upgrade\r\nUpgrade: ");
+            out.put(protocol);
+            out.put(b"\r\n");
         }
         out.put(b"\r\n");
         return;
@@ -84,9 +89,7 @@ pub fn write_response(head: &ResponseHead, options: ResponseOptions<'_>, out: &m
     }
     match head.body {
         BodyLength::Length(length) if status::allows_body(head.status) => write_length(length, out),
-        BodyLength::Chunked if options.version == Version::Http11 => {
-            out.put(b"Transfer-Encoding: chunked\r\n");
-        }
+        BodyLength::Chunked if chunked => out.put(b"Transfer-Encoding: chunked\r\n"),
         BodyLength::None if status::allows_body(head.status) => {
             if let Some(length) = head.stated_length {
                 write_length(length, out);
@@ -153,23 +156,6 @@ fn write_status_line(code: u16, version: Version, out: &mut impl Sink) {
 fn write_length(length: u64, out: &mut impl Sink) {
     out.put(b"Content-Length: ");
     out.put(itoa::Buffer::new().format(length).as_bytes());
-    out.put(b"\r\n");
-}
-
-/// `Upgrade` without h2c: its handshake would smuggle a second protocol past this proxy.
-fn write_upgrade(protocols: &[u8], out: &mut impl Sink) {
-    out.put(b"Upgrade: ");
-    let mut first = true;
-    for protocol in list_members(protocols) {
-        if protocol.eq_ignore_ascii_case(b"h2c") {
-            continue;
-        }
-        if !first {
-            out.put(b", ");
-        }
-        first = false;
-        out.put(protocol);
-    }
     out.put(b"\r\n");
 }
 
