@@ -21,6 +21,7 @@
 //! Everything here runs on a shard: no lock, no clock, no logging, and on a plain keep-alive route no
 //! allocation after warm-up.
 
+mod around;
 mod connection;
 mod deliver;
 mod edge;

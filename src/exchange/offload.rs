@@ -94,11 +94,17 @@ impl Offload {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Overloaded),
         }
-        self.waiting.borrow_mut().tickets.insert(id, Ticket::default());
+        self.waiting
+            .borrow_mut()
+            .tickets
+            .insert(id, Ticket::default());
         let forget = Forget { offload: self, id };
         let answer = poll_fn(|cx| {
             let mut waiting = self.waiting.borrow_mut();
-            let ticket = waiting.tickets.get_mut(&forget.id).expect("until forgotten");
+            let ticket = waiting
+                .tickets
+                .get_mut(&forget.id)
+                .expect("until forgotten");
             match ticket.answer {
                 Some(answer) => Poll::Ready(answer),
                 None => {

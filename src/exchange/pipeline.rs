@@ -128,7 +128,8 @@ impl<'a> Exchange<'a> {
             match &named.middleware {
                 Middleware::Retry(retry) => self.retry(retry, snapshot, route, inner).await,
                 Middleware::Errors(errors) => {
-                    self.errors(errors, named.service, snapshot, route, inner).await
+                    self.errors(errors, named.service, snapshot, route, inner)
+                        .await
                 }
                 Middleware::Buffering(buffering) => {
                     self.buffering(buffering, snapshot, route, inner).await

@@ -253,7 +253,10 @@ impl ShardInbox {
 
     /// Reports that requests from now on are matched with `generation` or a later one.
     pub fn ack(&self, generation: u64) {
-        self.shared.acknowledged.0.store(generation, Ordering::Release);
+        self.shared
+            .acknowledged
+            .0
+            .store(generation, Ordering::Release);
         (self.shared.wake_control)();
     }
 
@@ -284,7 +287,10 @@ mod tests {
 
     fn change(generation: u64) -> ChangeSet {
         ChangeSet {
-            snapshot: Arc::new(Snapshot { generation, ..Snapshot::default() }),
+            snapshot: Arc::new(Snapshot {
+                generation,
+                ..Snapshot::default()
+            }),
             removed_states: vec![StateId(generation)],
             removed_pools: Vec::new(),
         }
@@ -293,7 +299,10 @@ mod tests {
     fn counting() -> (Wake, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        (Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))), count)
+        (
+            Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))),
+            count,
+        )
     }
 
     fn pair() -> (ShardLink, ShardInbox) {
@@ -308,13 +317,21 @@ mod tests {
         link.apply(change(2), now);
         link.apply(change(3), now);
         assert!(matches!(inbox.try_recv(), Some(ToShard::Apply(c)) if c.snapshot.generation == 1));
-        assert!(inbox.try_recv().is_none(), "the shard owes an acknowledgement");
+        assert!(
+            inbox.try_recv().is_none(),
+            "the shard owes an acknowledgement"
+        );
         inbox.ack(1);
         link.pump(now);
-        let Some(ToShard::Apply(composed)) = inbox.try_recv() else { panic!("no composed change") };
+        let Some(ToShard::Apply(composed)) = inbox.try_recv() else {
+            panic!("no composed change")
+        };
         assert_eq!(composed.snapshot.generation, 3);
         assert_eq!(composed.removed_states, vec![StateId(2), StateId(3)]);
-        assert_eq!(link.unacknowledged().map(|(generation, _)| generation), Some(3));
+        assert_eq!(
+            link.unacknowledged().map(|(generation, _)| generation),
+            Some(3)
+        );
         inbox.ack(3);
         link.pump(now);
         assert!(link.unacknowledged().is_none());
@@ -324,7 +341,17 @@ mod tests {
     fn both_sides_are_woken() {
         let (wake_shard, shard_wakes) = counting();
         let (wake_control, control_wakes) = counting();
+<<<<<<< HEAD
         let (mut link, inbox) = mailbox(wake_shard, wake_control);
+=======
+        let (mut link, inbox) = mailbox(wake_control);
+        link.send(ToShard::Health(Health::Ready), Instant::now());
+        inbox.on_message(wake_shard);
+        assert!(
+            inbox.try_recv().is_some(),
+            "sent before the shard could be woken"
+        );
+>>>>>>> 2ad5622431921956fdefc8043d5632432f71f9ce
         link.apply(change(1), Instant::now());
         assert_eq!(shard_wakes.load(Ordering::SeqCst), 1);
         inbox.ack(1);
@@ -348,7 +375,9 @@ mod tests {
         for _ in 0..MAX_RETURNED_SNAPSHOTS {
             inbox.give_back(Arc::default()).expect("the queue has room");
         }
-        let parked = inbox.give_back(Arc::default()).expect_err("the queue is full");
+        let parked = inbox
+            .give_back(Arc::default())
+            .expect_err("the queue is full");
         link.pump(Instant::now());
         assert!(inbox.give_back(parked).is_ok());
     }
@@ -391,10 +420,16 @@ mod tests {
         link.send(ToShard::Health(Health::Terminating), now);
         link.send(ToShard::Stop, now);
         for _ in 0..MAX_QUEUED_MESSAGES {
-            assert!(matches!(inbox.try_recv(), Some(ToShard::Health(Health::Ready))));
+            assert!(matches!(
+                inbox.try_recv(),
+                Some(ToShard::Health(Health::Ready))
+            ));
         }
         link.pump(now);
-        assert!(matches!(inbox.try_recv(), Some(ToShard::Health(Health::Terminating))));
+        assert!(matches!(
+            inbox.try_recv(),
+            Some(ToShard::Health(Health::Terminating))
+        ));
         assert!(matches!(inbox.try_recv(), Some(ToShard::Stop)));
     }
 

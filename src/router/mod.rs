@@ -18,8 +18,10 @@
 mod candidates;
 mod group;
 mod list;
+pub mod mailbox;
 mod order;
 mod paths;
+pub mod snapshot;
 
 use std::hash::Hasher;
 use std::sync::Arc;
