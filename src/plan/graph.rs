@@ -142,6 +142,12 @@ impl<T: Default> Graph<T> {
         self.free.push(id);
     }
 
+    /// Whether a place is free, its node being gone.
+    pub(super) fn is_free(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id as usize];
+        self.index.get(&(node.kind, Arc::clone(&node.name))) != Some(&id)
+    }
+
     /// Every node, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<T>)> {
         self.index.values().map(|&id| (id, self.node(id)))

@@ -6,67 +6,7 @@ use std::sync::Arc;
 
 use crate::config::dynamic::Kind;
 
-use super::{Entry, Objects, Position};
-
-/// The objects whose content changed, and the state of the providers after that.
-#[derive(Clone, Debug, Default)]
-pub struct MergedChange {
-    /// One entry per changed object, each object at most once.
-    pub objects: Vec<ObjectChange>,
-    /// Every provider's state, by name.
-    pub providers: Vec<ProviderState>,
-    /// Names that several providers define and that therefore none gets, in a fixed order.
-    pub conflicts: Vec<Conflict>,
-}
-
-/// The newest content of one object.
-#[derive(Clone, Debug)]
-pub struct ObjectChange {
-    /// What it is.
-    pub kind: Kind,
-    /// Qualified name, `name@provider`; `default` for TLS options and stores of that name.
-    pub name: Arc<str>,
-    /// What its provider says of it now.
-    pub entry: Entry,
-}
-
-/// How a provider stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderState {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Whether its first state is in force.
-    pub reported: bool,
-    /// The state of its source that is in force.
-    pub position: Position,
-    /// Why its source's newest state could not be read, if it could not; the state before it is in force.
-    pub error: Option<String>,
-    /// How many objects it has.
-    pub objects: usize,
-}
-
-impl Default for ProviderState {
-    fn default() -> Self {
-        Self {
-            name: "".into(),
-            reported: false,
-            position: Position::default(),
-            error: None,
-            objects: 0,
-        }
-    }
-}
-
-/// Several providers define what can exist only once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// What it is.
-    pub kind: Kind,
-    /// The name they share.
-    pub name: Arc<str>,
-    /// The providers, in order of their names.
-    pub providers: Vec<Arc<str>>,
-}
+use super::{Entry, NameConflict, ObjectChange, Objects};
 
 /// The objects of one provider that are in force.
 #[derive(Debug, Default)]
@@ -180,6 +120,7 @@ impl Key {
             kind: self.kind,
             name: Arc::clone(&self.qualified),
             entry,
+            last_good: None,
         }
     }
 
@@ -252,18 +193,19 @@ impl Defaults {
                     kind,
                     name: DEFAULT.into(),
                     entry,
+                    last_good: None,
                 });
             }
         }
     }
 
     /// What several providers define, by kind.
-    pub(super) fn conflicts(&self) -> Vec<Conflict> {
+    pub(super) fn conflicts(&self) -> Vec<NameConflict> {
         let contested = self.claims.iter().filter(|(_, claims)| claims.len() > 1);
-        let conflict = |(kind, claims): (&Kind, &BTreeMap<Arc<str>, Entry>)| Conflict {
+        let conflict = |(kind, claims): (&Kind, &BTreeMap<Arc<str>, Entry>)| NameConflict {
             kind: *kind,
             name: DEFAULT.into(),
-            providers: claims.keys().cloned().collect(),
+            losers: claims.keys().cloned().collect(),
         };
         contested.map(conflict).collect()
     }

@@ -20,10 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::decode::ObjectError;
-use crate::config::dynamic::{Object, ObjectKey};
-
-pub use merge::{Conflict, MergedChange, ObjectChange, ProviderState};
+use crate::config::dynamic::ObjectKey;
+pub use crate::plan::{Entry, MergedChange, NameConflict, ObjectChange, Position, ProviderState};
 
 use merge::{Defaults, InForce};
 use slot::Slot;
@@ -39,16 +37,6 @@ pub struct Update {
     pub payload: Payload,
 }
 
-/// A state of a provider's source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Grows with each state of the source; an update with a smaller number than one already received
-    /// is stale and ignored.
-    pub number: u64,
-    /// The source's own word for it, such as a store's revision or a file's hash; shown, never read.
-    pub text: Arc<str>,
-}
-
 /// The content of an [`Update`].
 #[derive(Clone, Debug)]
 pub enum Payload {
@@ -62,39 +50,6 @@ pub enum Payload {
 
 /// Objects by key, as their provider names them (not qualified).
 pub type Objects = BTreeMap<ObjectKey, Entry>;
-
-/// One object of an update.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// It decoded.
-    Present(Object),
-    /// It is there and does not decode, with every reason.
-    Rejected(Arc<Vec<ObjectError>>),
-    /// It is gone. In a snapshot the same as leaving it out.
-    Absent,
-}
-
-impl PartialEq for Entry {
-    /// Equal content; the same allocation is equal without a look inside.
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Present(a), Self::Present(b)) => is_same(a, b) || a == b,
-            (Self::Rejected(a), Self::Rejected(b)) => Arc::ptr_eq(a, b) || a == b,
-            (Self::Absent, Self::Absent) => true,
-            _ => false,
-        }
-    }
-}
-
-/// Whether both are the very same object, which spares looking into the most frequent kinds.
-fn is_same(a: &Object, b: &Object) -> bool {
-    match (a, b) {
-        (Object::HttpRouter(a), Object::HttpRouter(b)) => Arc::ptr_eq(a, b),
-        (Object::HttpService(a), Object::HttpService(b)) => Arc::ptr_eq(a, b),
-        (Object::HttpMiddleware(a), Object::HttpMiddleware(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
-}
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +79,7 @@ pub struct Watcher {
     defaults: Defaults,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Provider {
     slot: Slot,
     in_force: InForce,
@@ -212,9 +167,12 @@ impl Watcher {
 
 impl Provider {
     fn new(name: &Arc<str>) -> Self {
-        let mut provider = Self::default();
-        provider.state.name = Arc::clone(name);
-        provider
+        Self {
+            slot: Slot::default(),
+            in_force: InForce::default(),
+            open_at: None,
+            state: ProviderState::new(name),
+        }
     }
 
     fn due(&self) -> Option<Instant> {

@@ -1,0 +1,93 @@
+//! What the planner knows of each object: its input, what it compiled to, and its status.
+
+use std::sync::Arc;
+
+use crate::config::dynamic::HttpModel;
+use crate::router::snapshot::{MiddlewareSlot, Route, ServiceSlot};
+use crate::rules::Syntax;
+use crate::service::{Service, StateId, Transport};
+
+use super::input::Input;
+use super::status::{ObjectStatus, UsedBy};
+
+/// The data of a node.
+#[derive(Debug, Default)]
+pub(super) struct Item {
+    pub(super) input: Input,
+    pub(super) outcome: Outcome,
+    /// What the outcome does not say: errors and warnings. Most objects have none.
+    pub(super) issues: Option<Box<Issues>>,
+    /// The routers that name it.
+    pub(super) used_by: UsedBy,
+    /// Whether the node stays even if nothing refers to it.
+    pub(super) pinned: bool,
+}
+
+/// What is wrong with an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Issues {
+    /// With its newest version's own text; an older version may be in force.
+    pub(super) own: Vec<Box<str>>,
+    /// With what it refers to; it is not in force.
+    pub(super) references: Vec<Box<str>>,
+    /// In force, but without effect.
+    pub(super) warnings: Vec<Box<str>>,
+}
+
+/// What an object compiled to.
+#[derive(Debug, Default)]
+pub(super) enum Outcome {
+    /// Nothing: it is absent, bad, or of a kind that compiles to nothing.
+    #[default]
+    None,
+    Transport(Arc<Transport>),
+    Service(ServiceSlot, Arc<Service>),
+    Middleware(Leaf),
+    Chain(Arc<[Link]>),
+    Model(Arc<HttpModel>),
+    Router(Box<RouterOutcome>),
+}
+
+/// A middleware that does something itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf {
+    pub(super) link: Link,
+    pub(super) state: StateId,
+    /// Which type it is; another type is another state.
+    pub(super) type_name: &'static str,
+}
+
+/// A step of a flattened chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) slot: MiddlewareSlot,
+    pub(super) is_around: bool,
+}
+
+/// A router as models split it.
+#[derive(Debug, Default)]
+pub(super) struct RouterOutcome {
+    pub(super) syntax: Syntax,
+    pub(super) instances: Box<[Instance]>,
+}
+
+/// A router under one name.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub(super) status: Arc<ObjectStatus>,
+    /// In the tables of the status's entry points; `None` if it is disabled.
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) is_tls: bool,
+}
+
+impl Issues {
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        let is_empty = self.own.is_empty() && self.references.is_empty() && self.warnings.is_empty();
+        (!is_empty).then(|| Box::new(self))
+    }
+
+    /// All texts, worst first.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Box<str>> {
+        self.references.iter().chain(&self.own).chain(&self.warnings)
+    }
+}
