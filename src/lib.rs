@@ -17,7 +17,6 @@ pub mod control;
 pub mod exchange;
 pub mod http;
 pub mod io;
-pub mod middleware;
 pub mod observe;
 pub mod plan;
 pub mod provider;
