@@ -341,17 +341,7 @@ mod tests {
     fn both_sides_are_woken() {
         let (wake_shard, shard_wakes) = counting();
         let (wake_control, control_wakes) = counting();
-<<<<<<< HEAD
         let (mut link, inbox) = mailbox(wake_shard, wake_control);
-=======
-        let (mut link, inbox) = mailbox(wake_control);
-        link.send(ToShard::Health(Health::Ready), Instant::now());
-        inbox.on_message(wake_shard);
-        assert!(
-            inbox.try_recv().is_some(),
-            "sent before the shard could be woken"
-        );
->>>>>>> 2ad5622431921956fdefc8043d5632432f71f9ce
         link.apply(change(1), Instant::now());
         assert_eq!(shard_wakes.load(Ordering::SeqCst), 1);
         inbox.ack(1);
