@@ -110,7 +110,12 @@ impl<T: Default> Graph<T> {
     }
 
     /// Replaces what a node refers to; calls `changed` for each target that gained or lost this referrer.
-    pub(super) fn set_references(&mut self, id: NodeId, mut references: Vec<NodeId>, mut changed: impl FnMut(NodeId)) {
+    pub(super) fn set_references(
+        &mut self,
+        id: NodeId,
+        mut references: Vec<NodeId>,
+        mut changed: impl FnMut(NodeId),
+    ) {
         references.sort_unstable();
         references.dedup();
         if *self.nodes[id as usize].references == *references {
@@ -118,7 +123,11 @@ impl<T: Default> Graph<T> {
         }
         let old = std::mem::replace(&mut self.nodes[id as usize].references, references.into());
         for &target in &old {
-            if self.nodes[id as usize].references.binary_search(&target).is_err() {
+            if self.nodes[id as usize]
+                .references
+                .binary_search(&target)
+                .is_err()
+            {
                 self.nodes[target as usize].referrers.remove(id);
                 changed(target);
             }
@@ -217,7 +226,8 @@ mod tests {
     fn edges_are_kept_in_both_directions() {
         let mut graph = Graph::<()>::default();
         let service = graph.intern(Kind::HttpService, &"s@file".into());
-        let routers = [0, 1, 2].map(|n| graph.intern(Kind::HttpRouter, &format!("r{n}@file").into()));
+        let routers =
+            [0, 1, 2].map(|n| graph.intern(Kind::HttpRouter, &format!("r{n}@file").into()));
         for router in routers {
             graph.set_references(router, vec![service, service], |_| ());
         }
@@ -226,7 +236,10 @@ mod tests {
         graph.set_references(routers[1], Vec::new(), |target| changed.push(target));
         graph.set_references(routers[0], vec![service], |target| changed.push(target));
         assert_eq!(changed, [service]);
-        assert_eq!(graph.referrers(service).collect::<Vec<_>>(), [routers[0], routers[2]]);
+        assert_eq!(
+            graph.referrers(service).collect::<Vec<_>>(),
+            [routers[0], routers[2]]
+        );
         graph.set_references(routers[0], Vec::new(), |_| ());
         graph.set_references(routers[2], Vec::new(), |_| ());
         assert!(!graph.is_referenced(service));

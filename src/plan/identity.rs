@@ -73,12 +73,22 @@ impl Identities {
 
     /// The pool for a server, and its authority as shared text; stays until as many
     /// [`Identities::release_pool`]s.
-    pub(super) fn acquire_pool(&mut self, transport: &Transport, scheme: Scheme, authority: &str) -> (PoolId, Arc<str>) {
+    pub(super) fn acquire_pool(
+        &mut self,
+        transport: &Transport,
+        scheme: Scheme,
+        authority: &str,
+    ) -> (PoolId, Arc<str>) {
         self.pools.acquire(transport, scheme, authority)
     }
 
     /// Gives one use of a pool back.
-    pub(super) fn release_pool(&mut self, transport: &Transport, scheme: Scheme, authority: &Arc<str>) {
+    pub(super) fn release_pool(
+        &mut self,
+        transport: &Transport,
+        scheme: Scheme,
+        authority: &Arc<str>,
+    ) {
         self.pools.release(transport, scheme, authority);
     }
 
@@ -122,7 +132,8 @@ impl Names {
         // A name that went and came back within one change keeps its identity.
         let before = *self.touched.entry(Arc::clone(&shared)).or_insert(None);
         let id = before.unwrap_or_else(|| NameId(self.ids.next()));
-        self.known.insert(Arc::clone(&shared), Counted { id, uses: 1 });
+        self.known
+            .insert(Arc::clone(&shared), Counted { id, uses: 1 });
         (id, shared)
     }
 
@@ -169,7 +180,7 @@ struct Pools {
 /// What of a transport makes a pool another one: everything except its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct TransportContent {
-    max_idle_conns_per_host: u32,
+    max_idle_conns_per_host: i32,
     dial_timeout: Duration,
     response_header_timeout: Duration,
     idle_conn_timeout: Duration,
@@ -183,7 +194,12 @@ struct PoolKey {
 }
 
 impl Pools {
-    fn acquire(&mut self, transport: &Transport, scheme: Scheme, authority: &str) -> (PoolId, Arc<str>) {
+    fn acquire(
+        &mut self,
+        transport: &Transport,
+        scheme: Scheme,
+        authority: &str,
+    ) -> (PoolId, Arc<str>) {
         let content = TransportContent::of(transport);
         let ids = &mut self.transport_ids;
         let counted_transport = self.transports.entry(content).or_insert_with(|| Counted {

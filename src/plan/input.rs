@@ -79,8 +79,14 @@ impl Input {
     }
 
     /// Compiles the newest version or, if it is bad, the last good one. A panic counts as a bad version.
-    pub(super) fn choose<T>(&mut self, compile: impl Fn(&Object) -> Result<Compiled<T>, Vec<Box<str>>>) -> Chosen<T> {
-        let guarded = |object: &Object| catch_unwind(AssertUnwindSafe(|| compile(object))).unwrap_or_else(|panic| Err(vec![panic_text(&*panic)]));
+    pub(super) fn choose<T>(
+        &mut self,
+        compile: impl Fn(&Object) -> Result<Compiled<T>, Vec<Box<str>>>,
+    ) -> Chosen<T> {
+        let guarded = |object: &Object| {
+            catch_unwind(AssertUnwindSafe(|| compile(object)))
+                .unwrap_or_else(|panic| Err(vec![panic_text(&*panic)]))
+        };
         let errors = match &self.newest {
             Entry::Absent => {
                 return Chosen {
@@ -99,11 +105,17 @@ impl Input {
                 }
                 Err(errors) => errors,
             },
-            Entry::Rejected(errors) => errors.iter().map(|error| error.to_string().into()).collect(),
+            Entry::Rejected(errors) => errors
+                .iter()
+                .map(|error| error.to_string().into())
+                .collect(),
         };
         self.good = false;
         Chosen {
-            compiled: self.fallback.as_deref().and_then(|object| guarded(object).ok()),
+            compiled: self
+                .fallback
+                .as_deref()
+                .and_then(|object| guarded(object).ok()),
             errors,
         }
     }

@@ -82,12 +82,16 @@ pub(super) struct Instance {
 
 impl Issues {
     pub(super) fn boxed(self) -> Option<Box<Self>> {
-        let is_empty = self.own.is_empty() && self.references.is_empty() && self.warnings.is_empty();
+        let is_empty =
+            self.own.is_empty() && self.references.is_empty() && self.warnings.is_empty();
         (!is_empty).then(|| Box::new(self))
     }
 
     /// All texts, worst first.
     pub(super) fn texts(&self) -> impl Iterator<Item = &Box<str>> {
-        self.references.iter().chain(&self.own).chain(&self.warnings)
+        self.references
+            .iter()
+            .chain(&self.own)
+            .chain(&self.warnings)
     }
 }

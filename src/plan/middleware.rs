@@ -29,15 +29,23 @@ pub(super) enum Draft {
 }
 
 /// Compiles a middleware's own text.
-pub(super) fn compile(config: &HttpMiddleware, read_file: ReadFile) -> Result<Compiled<Draft>, Vec<Box<str>>> {
+pub(super) fn compile(
+    config: &HttpMiddleware,
+    read_file: ReadFile,
+) -> Result<Compiled<Draft>, Vec<Box<str>>> {
     if let HttpMiddleware::Chain(chain) = config {
         return Ok(Compiled {
             value: Draft::Chain(chain.middlewares.clone()),
             warnings: Vec::new(),
         });
     }
-    let middleware = middleware::compile(config, &mut |path| read_file(path)).map_err(|error| vec![error.to_string().into()])?;
-    let warnings = middleware.warnings().into_iter().map(String::into_boxed_str).collect();
+    let middleware = middleware::compile(config, &mut |path| read_file(path))
+        .map_err(|error| vec![error.to_string().into()])?;
+    let warnings = middleware
+        .warnings()
+        .into_iter()
+        .map(String::into_boxed_str)
+        .collect();
     let draft = Draft::Leaf {
         middleware,
         service: match config {
@@ -68,12 +76,18 @@ pub(super) fn failure(graph: &Graph<Item>, node: NodeId) -> Box<str> {
     if !graph.data(node).input.is_present() {
         return format!("middleware \"{name}\" does not exist").into();
     }
-    super::joined_issues(graph.data(node), || format!("middleware \"{name}\" is disabled"))
+    super::joined_issues(graph.data(node), || {
+        format!("middleware \"{name}\" is disabled")
+    })
 }
 
 /// Walks a chain in order, through the chains in it. A pure function of the graph: it stops at the
 /// first reference that leads nowhere, at the first cycle and after [`MAX_CHAIN_STEPS`] steps.
-pub(super) fn flatten(graph: &Graph<Item>, chain: NodeId, names: &Names) -> Result<Arc<[Link]>, Box<str>> {
+pub(super) fn flatten(
+    graph: &Graph<Item>,
+    chain: NodeId,
+    names: &Names,
+) -> Result<Arc<[Link]>, Box<str>> {
     let mut walk = Walk {
         graph,
         names,
@@ -101,9 +115,16 @@ impl Walk<'_> {
         let graph = self.graph;
         let name = &graph.node(chain).name;
         if self.stack.contains(&chain) {
-            let names = self.stack.iter().chain([&chain]).map(|&node| &*graph.node(node).name);
+            let names = self
+                .stack
+                .iter()
+                .chain([&chain])
+                .map(|&node| &*graph.node(node).name);
             let path = names.collect::<Vec<_>>().join("->");
-            return Err(format!("could not instantiate middleware {name}: recursion detected in {path}").into());
+            return Err(format!(
+                "could not instantiate middleware {name}: recursion detected in {path}"
+            )
+            .into());
         }
         let Some(members) = self.names.get(&chain) else {
             return Err(failure(graph, chain));
@@ -113,7 +134,10 @@ impl Walk<'_> {
             self.steps += 1;
             if self.steps > MAX_CHAIN_STEPS {
                 let first = &graph.node(self.stack[0]).name;
-                return Err(format!("chain {first} leads to more than {MAX_CHAIN_STEPS} middlewares; split it").into());
+                return Err(format!(
+                    "chain {first} leads to more than {MAX_CHAIN_STEPS} middlewares; split it"
+                )
+                .into());
             }
             let member = qualify(member, provider_of(name));
             let node = graph.find(Kind::HttpMiddleware, &Arc::from(&*member));

@@ -84,7 +84,8 @@ impl Pass {
     fn mark_dependant(&mut self, kind: Kind, node: NodeId, item: &Item) {
         match kind {
             Kind::HttpService => self.services.insert(node),
-            Kind::HttpMiddleware if matches!(item.input.shown(), Some(Object::HttpMiddleware(config)) if matches!(**config, HttpMiddleware::Chain(_))) => {
+            Kind::HttpMiddleware if matches!(item.input.shown(), Some(Object::HttpMiddleware(config)) if matches!(**config, HttpMiddleware::Chain(_))) =>
+            {
                 self.chains.insert(node);
             }
             Kind::HttpMiddleware => self.middlewares.insert(node),
@@ -141,7 +142,9 @@ impl Planner {
             Object::HttpServersTransport(config) => transport::compile(&name, config),
             _ => unreachable!("a transport's node holds transports"),
         });
-        let (value, warnings) = chosen.compiled.map_or((None, Vec::new()), |compiled| (Some(compiled.value), compiled.warnings));
+        let (value, warnings) = chosen.compiled.map_or((None, Vec::new()), |compiled| {
+            (Some(compiled.value), compiled.warnings)
+        });
         item.issues = Issues {
             own: chosen.errors,
             warnings,
@@ -206,12 +209,19 @@ impl Planner {
         }
     }
 
-    fn find_transport(&mut self, service: &str, draft: &service::Draft, references: &mut Vec<NodeId>) -> Result<Arc<Transport>, Box<str>> {
+    fn find_transport(
+        &mut self,
+        service: &str,
+        draft: &service::Draft,
+        references: &mut Vec<NodeId>,
+    ) -> Result<Arc<Transport>, Box<str>> {
         let name = qualify(&draft.transport, provider_of(service));
         if draft.transport.is_empty() || name == "default@internal" {
             return Ok(Arc::clone(&self.default_transport));
         }
-        let node = self.graph.intern(Kind::HttpServersTransport, &Arc::from(&*name));
+        let node = self
+            .graph
+            .intern(Kind::HttpServersTransport, &Arc::from(&*name));
         references.push(node);
         match &self.graph.data(node).outcome {
             Outcome::Transport(transport) => Ok(Arc::clone(transport)),
@@ -219,7 +229,14 @@ impl Planner {
         }
     }
 
-    fn place_service(&mut self, name: &Arc<str>, draft: service::Draft, transport: &Arc<Transport>, before: Option<(ServiceSlot, Arc<Service>)>, pass: &mut Pass) -> Outcome {
+    fn place_service(
+        &mut self,
+        name: &Arc<str>,
+        draft: service::Draft,
+        transport: &Arc<Transport>,
+        before: Option<(ServiceSlot, Arc<Service>)>,
+        pass: &mut Pass,
+    ) -> Outcome {
         let old = before.as_ref().map(|(_, service)| service);
         let service = service::link(name, draft, transport, old, &mut self.identities);
         if let Some((slot, old)) = &before
@@ -243,7 +260,8 @@ impl Planner {
 
     fn compile_middleware(&mut self, node: NodeId, pass: &mut Pass) {
         pass.work.compiled += 1;
-        let before_links: Result<Box<[Link]>, _> = middleware::links(&self.graph, node).map(Box::from);
+        let before_links: Result<Box<[Link]>, _> =
+            middleware::links(&self.graph, node).map(Box::from);
         let name = Arc::clone(&self.graph.node(node).name);
         let read_file = self.settings.read_file;
         let item = self.graph.data_mut(node);
@@ -282,11 +300,14 @@ impl Planner {
                             let known = before.filter(|leaf| leaf.type_name == type_name);
                             let named = NamedMiddleware {
                                 name: Arc::clone(&name),
-                                state: known.map_or_else(|| self.identities.state(), |leaf| leaf.state),
+                                state: known
+                                    .map_or_else(|| self.identities.state(), |leaf| leaf.state),
                                 middleware,
                                 service,
                             };
-                            outcome = Outcome::Middleware(self.place_middleware(named, before, type_name, pass));
+                            outcome = Outcome::Middleware(
+                                self.place_middleware(named, before, type_name, pass),
+                            );
                         }
                     },
                 }
@@ -306,11 +327,20 @@ impl Planner {
 
     fn members(&mut self, chain: &str, members: &[Box<str>]) -> Vec<NodeId> {
         let provider = provider_of(chain);
-        let names = members.iter().map(|member| Arc::from(&*qualify(member, provider)));
-        names.map(|name: Arc<str>| self.graph.intern(Kind::HttpMiddleware, &name)).collect()
+        let names = members
+            .iter()
+            .map(|member| Arc::from(&*qualify(member, provider)));
+        names
+            .map(|name: Arc<str>| self.graph.intern(Kind::HttpMiddleware, &name))
+            .collect()
     }
 
-    fn find_service(&mut self, referrer: &str, service: Option<Box<str>>, references: &mut Vec<NodeId>) -> Result<Option<ServiceSlot>, Box<str>> {
+    fn find_service(
+        &mut self,
+        referrer: &str,
+        service: Option<Box<str>>,
+        references: &mut Vec<NodeId>,
+    ) -> Result<Option<ServiceSlot>, Box<str>> {
         let Some(service) = service else {
             return Ok(None);
         };
@@ -320,13 +350,21 @@ impl Planner {
         service_link(&self.graph, node).map(Some)
     }
 
-    fn place_middleware(&mut self, named: NamedMiddleware, before: Option<Leaf>, type_name: &'static str, pass: &mut Pass) -> Leaf {
+    fn place_middleware(
+        &mut self,
+        named: NamedMiddleware,
+        before: Option<Leaf>,
+        type_name: &'static str,
+        pass: &mut Pass,
+    ) -> Leaf {
         pass.is_snapshot_changed = true;
         pass.work.slots += 1;
         let is_around = named.middleware.is_around();
         let state = named.state;
         let middlewares = &mut self.snapshot.middlewares;
-        let slot = before.map(|leaf| leaf.link.slot.0).or_else(|| self.slots.middlewares.pop());
+        let slot = before
+            .map(|leaf| leaf.link.slot.0)
+            .or_else(|| self.slots.middlewares.pop());
         let slot = slot.unwrap_or_else(|| {
             middlewares.push_back(None);
             u32::try_from(middlewares.len() - 1).expect("fewer than 2^32 middlewares")
@@ -366,7 +404,10 @@ impl Planner {
         let mut known: FxHashSet<NodeId> = dirty.iter().copied().collect();
         let mut at = 0;
         while at < dirty.len() {
-            let above = self.graph.referrers(dirty[at]).filter(|above| self.chains.contains_key(above));
+            let above = self
+                .graph
+                .referrers(dirty[at])
+                .filter(|above| self.chains.contains_key(above));
             let above: Vec<_> = above.filter(|&above| known.insert(above)).collect();
             dirty.extend(above);
             at += 1;
@@ -376,7 +417,8 @@ impl Planner {
                 continue;
             }
             pass.work.resolved += 1;
-            let before: Result<Box<[Link]>, _> = middleware::links(&self.graph, node).map(Box::from);
+            let before: Result<Box<[Link]>, _> =
+                middleware::links(&self.graph, node).map(Box::from);
             let result = middleware::flatten(&self.graph, node, &self.chains);
             let item = self.graph.data_mut(node);
             let mut issues = item.issues.take().map(|issues| *issues).unwrap_or_default();
@@ -444,7 +486,10 @@ impl Planner {
             return false;
         };
         let own_name = &self.graph.node(router).name;
-        let mut others = self.graph.referrers(node).map(|other| &self.graph.node(other).name);
+        let mut others = self
+            .graph
+            .referrers(node)
+            .map(|other| &self.graph.node(other).name);
         self.graph.data(node).input.is_present() || others.any(|other| other < own_name)
     }
 
@@ -454,8 +499,13 @@ impl Planner {
         let item = self.graph.data(node);
         let known: Option<(Arc<Rule>, _)> = match &item.outcome {
             Outcome::Router(outcome) => {
-                let mut routes = outcome.instances.iter().filter_map(|instance| instance.route.as_ref());
-                routes.next().map(|route| (Arc::clone(&route.rule), outcome.syntax))
+                let mut routes = outcome
+                    .instances
+                    .iter()
+                    .filter_map(|instance| instance.route.as_ref());
+                routes
+                    .next()
+                    .map(|route| (Arc::clone(&route.rule), outcome.syntax))
             }
             _ => None,
         };
@@ -465,7 +515,12 @@ impl Planner {
                 unreachable!("a router's node holds routers");
             };
             let syntax = router::syntax(config, &self.entry_points, &self.graph);
-            router::compile(&name, config, syntax, known.as_ref().map(|(rule, syntax)| (rule, *syntax)))
+            router::compile(
+                &name,
+                config,
+                syntax,
+                known.as_ref().map(|(rule, syntax)| (rule, *syntax)),
+            )
         });
         let shown = match (&chosen.compiled, input.shown()) {
             (Some(compiled), _) => Some(Arc::clone(&compiled.value.config)),
@@ -482,7 +537,9 @@ impl Planner {
             }],
             None => Vec::new(),
         };
-        let references = shown.map_or_else(Vec::new, |config| self.router_references(&config, &name, &splits));
+        let references = shown.map_or_else(Vec::new, |config| {
+            self.router_references(&config, &name, &splits)
+        });
         let item = self.graph.data_mut(node);
         item.input = input;
         let issues = Issues {
@@ -498,10 +555,18 @@ impl Planner {
         }
     }
 
-    fn router_references(&mut self, config: &crate::config::dynamic::HttpRouter, name: &str, splits: &[Split]) -> Vec<NodeId> {
+    fn router_references(
+        &mut self,
+        config: &crate::config::dynamic::HttpRouter,
+        name: &str,
+        splits: &[Split],
+    ) -> Vec<NodeId> {
         let provider = provider_of(name);
         let places = self.entry_points.of(config);
-        let mut references: Vec<_> = places.places().map(|place| self.entry_points.model_node(place)).collect();
+        let mut references: Vec<_> = places
+            .places()
+            .map(|place| self.entry_points.model_node(place))
+            .collect();
         for split in splits {
             for (kind, name) in router::references(config, split.model.as_deref(), provider) {
                 references.push(self.graph.intern(kind, &name));
@@ -515,14 +580,18 @@ impl Planner {
 
     fn set_router_references(&mut self, node: NodeId, references: Vec<NodeId>, pass: &mut Pass) {
         let mut changed = Vec::new();
-        self.graph.set_references(node, references, |target| changed.push(target));
+        self.graph
+            .set_references(node, references, |target| changed.push(target));
         for target in changed {
             pass.statuses.insert(target);
             pass.orphans.push(target);
             if self.graph.node(target).kind == Kind::HttpRouter {
                 // Who else claims this name may now get it, or lose it.
                 pass.routers.extend(self.graph.referrers(target));
-                self.lost_names.remove(&(Arc::clone(&self.graph.node(target).name), Arc::clone(&self.graph.node(node).name)));
+                self.lost_names.remove(&(
+                    Arc::clone(&self.graph.node(target).name),
+                    Arc::clone(&self.graph.node(node).name),
+                ));
             }
         }
     }
@@ -534,14 +603,32 @@ impl Planner {
             Outcome::Router(outcome) => *outcome,
             _ => RouterOutcome::default(),
         };
-        let find = |name: &Arc<str>| before.instances.iter().find(|instance| instance.status.name == *name);
+        let find = |name: &Arc<str>| {
+            before
+                .instances
+                .iter()
+                .find(|instance| instance.status.name == *name)
+        };
         let shown = self.graph.data(plan.node).input.shown();
-        let instances: Box<[Instance]> = plan.splits.iter().map(|split| match &plan.draft {
-            Some(draft) => router::resolve(draft, split, &plan.issues, self.settings.log_internals, &self.graph, find(&split.name)),
-            None => router::disabled(split, shown, &plan.issues),
-        }).collect();
+        let instances: Box<[Instance]> = plan
+            .splits
+            .iter()
+            .map(|split| match &plan.draft {
+                Some(draft) => router::resolve(
+                    draft,
+                    split,
+                    &plan.issues,
+                    self.settings.log_internals,
+                    &self.graph,
+                    find(&split.name),
+                ),
+                None => router::disabled(split, shown, &plan.issues),
+            })
+            .collect();
         for old in &before.instances {
-            let now = instances.iter().find(|now| now.status.name == old.status.name);
+            let now = instances
+                .iter()
+                .find(|now| now.status.name == old.status.name);
             self.update_tables(Some(old), now, pass);
             if now.is_none() {
                 self.publish_router(&old.status.name, None, pass);
@@ -570,15 +657,25 @@ impl Planner {
     fn update_tables(&mut self, old: Option<&Instance>, now: Option<&Instance>, pass: &mut Pass) {
         let old_places = places(old);
         let new_places = places(now);
-        for place in old_places.iter().filter(|place| !new_places.contains(place)) {
+        for place in old_places
+            .iter()
+            .filter(|place| !new_places.contains(place))
+        {
             // An equal order replaces the old route, so that the place is never empty in between.
-            if !new_places.iter().any(|new| new.entry_point == place.entry_point && new.is_tls == place.is_tls && self.order(new.route) == self.order(place.route)) {
+            if !new_places.iter().any(|new| {
+                new.entry_point == place.entry_point
+                    && new.is_tls == place.is_tls
+                    && self.order(new.route) == self.order(place.route)
+            }) {
                 self.table(place, pass, |table, order| {
                     table.remove(&order);
                 });
             }
         }
-        for place in new_places.iter().filter(|place| !old_places.contains(place)) {
+        for place in new_places
+            .iter()
+            .filter(|place| !old_places.contains(place))
+        {
             let route = Arc::clone(place.route);
             self.table(place, pass, |table, order| {
                 table.insert(order, Arc::clone(&route.rule), route);
@@ -586,31 +683,60 @@ impl Planner {
         }
     }
 
-    fn table(&mut self, place: &Place<'_>, pass: &mut Pass, change: impl FnOnce(&mut crate::router::RouteTable<Arc<Route>>, RouteOrder)) {
+    fn table(
+        &mut self,
+        place: &Place<'_>,
+        pass: &mut Pass,
+        change: impl FnOnce(&mut crate::router::RouteTable<Arc<Route>>, RouteOrder),
+    ) {
         pass.is_snapshot_changed = true;
         pass.work.routes += 1;
         let order = self.order(place.route);
-        if let Some(routes) = self.snapshot.entry_points.get_mut(usize::from(place.entry_point)) {
-            change(if place.is_tls { &mut routes.https } else { &mut routes.http }, order);
+        if let Some(routes) = self
+            .snapshot
+            .entry_points
+            .get_mut(usize::from(place.entry_point))
+        {
+            change(
+                if place.is_tls {
+                    &mut routes.https
+                } else {
+                    &mut routes.http
+                },
+                order,
+            );
         }
     }
 
     fn order(&self, route: &Route) -> RouteOrder {
         RouteOrder {
             priority: route.priority,
-            provider_rank: self.precedence.get(provider_of(&route.name)).copied().unwrap_or(u16::MAX),
+            provider_rank: self
+                .precedence
+                .get(provider_of(&route.name))
+                .copied()
+                .unwrap_or(u16::MAX),
             name: Arc::clone(&route.name),
         }
     }
 
-    fn publish_router(&mut self, name: &Arc<str>, status: Option<&Arc<ObjectStatus>>, pass: &mut Pass) {
+    fn publish_router(
+        &mut self,
+        name: &Arc<str>,
+        status: Option<&Arc<ObjectStatus>>,
+        pass: &mut Pass,
+    ) {
         let key = (Kind::HttpRouter, Arc::clone(name));
         let before = match status {
             Some(status) => self.published.objects.insert(key, Arc::clone(status)),
             None => self.published.objects.remove(&key),
         };
         pass.work.statuses += 1;
-        log_difference(before.as_deref(), status.map(|status| &**status), &mut pass.log);
+        log_difference(
+            before.as_deref(),
+            status.map(|status| &**status),
+            &mut pass.log,
+        );
     }
 
     /// Notes who began and ceased to be used by a router.
@@ -619,19 +745,28 @@ impl Planner {
         if before == now {
             return;
         }
-        pass.uses.extend(before.into_iter().map(|(node, name)| (node, name, false)));
-        pass.uses.extend(now.into_iter().map(|(node, name)| (node, name, true)));
+        pass.uses
+            .extend(before.into_iter().map(|(node, name)| (node, name, false)));
+        pass.uses
+            .extend(now.into_iter().map(|(node, name)| (node, name, true)));
     }
 
     fn uses(&self, instances: &[Instance]) -> Vec<(NodeId, Arc<str>)> {
         let mut uses = Vec::new();
         for instance in instances {
             let status = &instance.status;
-            let (Some(Object::HttpRouter(config)), Some(detail)) = (&status.object, &status.router) else {
+            let (Some(Object::HttpRouter(config)), Some(detail)) = (&status.object, &status.router)
+            else {
                 continue;
             };
-            for (kind, name) in router::references(config, detail.model.as_deref(), status.provider()) {
-                uses.extend(self.graph.find(kind, &name).map(|node| (node, Arc::clone(&status.name))));
+            for (kind, name) in
+                router::references(config, detail.model.as_deref(), status.provider())
+            {
+                uses.extend(
+                    self.graph
+                        .find(kind, &name)
+                        .map(|node| (node, Arc::clone(&status.name))),
+                );
             }
         }
         uses
@@ -640,7 +775,9 @@ impl Planner {
     fn apply_uses(&mut self, pass: &mut Pass) {
         let mut uses: FxHashMap<NodeId, UsedBy> = FxHashMap::default();
         for (node, router, begins) in pass.uses.drain(..) {
-            let used_by = uses.entry(node).or_insert_with(|| std::mem::take(&mut self.graph.data_mut(node).used_by));
+            let used_by = uses
+                .entry(node)
+                .or_insert_with(|| std::mem::take(&mut self.graph.data_mut(node).used_by));
             if begins {
                 used_by.insert(&router);
             } else {
@@ -662,9 +799,24 @@ impl Planner {
         let item = &graph_node.data;
         let is_present = item.input.is_present() || matches!(item.outcome, Outcome::Service(..));
         let key = (graph_node.kind, Arc::clone(&graph_node.name));
-        let status = is_present.then(|| status(graph_node.kind, &graph_node.name, item, self.graph.is_referenced(node)));
+        let status = is_present.then(|| {
+            status(
+                graph_node.kind,
+                &graph_node.name,
+                item,
+                self.graph.is_referenced(node),
+            )
+        });
         let before = match &status {
-            Some(status) if self.published.objects.get(&key).is_some_and(|before| **before == *status) => return,
+            Some(status)
+                if self
+                    .published
+                    .objects
+                    .get(&key)
+                    .is_some_and(|before| **before == *status) =>
+            {
+                return;
+            }
             Some(status) => self.published.objects.insert(key, Arc::new(status.clone())),
             None => self.published.objects.remove(&key),
         };
@@ -677,7 +829,8 @@ impl Planner {
     fn remove_orphans(&mut self, pass: &mut Pass) {
         while let Some(node) = pass.orphans.pop() {
             let item = self.graph.data(node);
-            let is_needed = item.input.is_present() || item.pinned || self.graph.is_referenced(node);
+            let is_needed =
+                item.input.is_present() || item.pinned || self.graph.is_referenced(node);
             if !is_needed && !self.graph.is_free(node) {
                 self.set_references(node, Vec::new(), pass);
                 self.graph.remove(node);
@@ -704,15 +857,23 @@ struct Place<'a> {
 
 impl PartialEq for Place<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.entry_point == other.entry_point && self.is_tls == other.is_tls && Arc::ptr_eq(self.route, other.route)
+        self.entry_point == other.entry_point
+            && self.is_tls == other.is_tls
+            && Arc::ptr_eq(self.route, other.route)
     }
 }
 
 fn places(instance: Option<&Instance>) -> Vec<Place<'_>> {
-    let Some((instance, route)) = instance.and_then(|instance| Some((instance, instance.route.as_ref()?))) else {
+    let Some((instance, route)) =
+        instance.and_then(|instance| Some((instance, instance.route.as_ref()?)))
+    else {
         return Vec::new();
     };
-    let sets = instance.status.router.iter().map(|detail| &detail.entry_points);
+    let sets = instance
+        .status
+        .router
+        .iter()
+        .map(|detail| &detail.entry_points);
     let places = sets.flat_map(|set| set.places());
     places
         .map(|entry_point| Place {
@@ -724,9 +885,17 @@ fn places(instance: Option<&Instance>) -> Vec<Place<'_>> {
 }
 
 fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> ObjectStatus {
-    let mut errors: Vec<Box<str>> = item.issues.iter().flat_map(|issues| issues.texts()).cloned().collect();
+    let mut errors: Vec<Box<str>> = item
+        .issues
+        .iter()
+        .flat_map(|issues| issues.texts())
+        .cloned()
+        .collect();
     let in_force = !matches!(item.outcome, Outcome::None);
-    let is_supported = matches!(kind, Kind::HttpService | Kind::HttpMiddleware | Kind::HttpServersTransport | Kind::HttpModel);
+    let is_supported = matches!(
+        kind,
+        Kind::HttpService | Kind::HttpMiddleware | Kind::HttpServersTransport | Kind::HttpModel
+    );
     if !is_supported {
         errors.push(format!("not supported yet, without effect: {kind}").into());
     }
@@ -750,7 +919,11 @@ fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> Obje
 }
 
 /// What an operator should read about a status that changed.
-fn log_difference(before: Option<&ObjectStatus>, now: Option<&ObjectStatus>, log: &mut Vec<Message>) {
+fn log_difference(
+    before: Option<&ObjectStatus>,
+    now: Option<&ObjectStatus>,
+    log: &mut Vec<Message>,
+) {
     let Some(now) = now else {
         return;
     };
@@ -761,9 +934,16 @@ fn log_difference(before: Option<&ObjectStatus>, now: Option<&ObjectStatus>, log
         text: text.into(),
     };
     let known = before.map_or(&[][..], |before| &before.errors);
-    let level = if now.status == Status::Disabled { Level::Error } else { Level::Warning };
+    let level = if now.status == Status::Disabled {
+        Level::Error
+    } else {
+        Level::Warning
+    };
     let is_worse = before.is_some_and(|before| before.status < now.status);
-    let new = now.errors.iter().filter(|text| is_worse || !known.contains(text));
+    let new = now
+        .errors
+        .iter()
+        .filter(|text| is_worse || !known.contains(text));
     log.extend(new.map(|text| message(level, text)));
     if now.errors.is_empty() && !known.is_empty() {
         log.push(message(Level::Info, "in force again as configured"));

@@ -12,7 +12,9 @@ use super::input::Compiled;
 use super::item::{Instance, Issues, Item, Outcome};
 use super::names::{INTERNAL, provider_of, qualify};
 use super::settings::EntryPoints;
-use super::status::{EntryPointSet, ObjectStatus, RouterStatus, Status, UsedBy, middleware_names, observability};
+use super::status::{
+    EntryPointSet, ObjectStatus, RouterStatus, Status, UsedBy, middleware_names, observability,
+};
 use super::{middleware, service_link};
 
 /// Highest priority of a router that the program did not make itself (Traefik: same, MaxInt - 1000).
@@ -38,7 +40,12 @@ pub(super) struct Split {
 }
 
 /// Compiles a router's own text. `known` is a rule that it had before and its syntax, for reuse.
-pub(super) fn compile(name: &str, config: &Arc<HttpRouter>, syntax: Syntax, known: Option<(&Arc<Rule>, Syntax)>) -> Result<Compiled<Draft>, Vec<Box<str>>> {
+pub(super) fn compile(
+    name: &str,
+    config: &Arc<HttpRouter>,
+    syntax: Syntax,
+    known: Option<(&Arc<Rule>, Syntax)>,
+) -> Result<Compiled<Draft>, Vec<Box<str>>> {
     let mut errors: Vec<Box<str>> = Vec::new();
     if config.priority > MAX_USER_PRIORITY && provider_of(name) != INTERNAL {
         let found = config.priority;
@@ -49,7 +56,8 @@ pub(super) fn compile(name: &str, config: &Arc<HttpRouter>, syntax: Syntax, know
     } else if config.service.is_empty() {
         errors.push("the service is missing on the router".into());
     }
-    let known = known.filter(|(rule, known_syntax)| *known_syntax == syntax && rule.source() == &*config.rule);
+    let known = known
+        .filter(|(rule, known_syntax)| *known_syntax == syntax && rule.source() == &*config.rule);
     let rule = match known {
         Some((rule, _)) => Ok(Arc::clone(rule)),
         None => rules::parse(&config.rule, syntax).map(Arc::new),
@@ -76,14 +84,20 @@ pub(super) fn compile(name: &str, config: &Arc<HttpRouter>, syntax: Syntax, know
 }
 
 /// The syntax of a router's rule: its own word, else its entry points', else the configured default.
-pub(super) fn syntax(config: &HttpRouter, entry_points: &EntryPoints, graph: &Graph<Item>) -> Syntax {
+pub(super) fn syntax(
+    config: &HttpRouter,
+    entry_points: &EntryPoints,
+    graph: &Graph<Item>,
+) -> Syntax {
     if config.default_rule {
         return Syntax::V3;
     }
     let own = &*config.rule_syntax;
     let inherited = || {
         let set = entry_points.of(config);
-        let models = set.places().map(|place| model(graph, entry_points.model_node(place)));
+        let models = set
+            .places()
+            .map(|place| model(graph, entry_points.model_node(place)));
         let mut syntaxes = models.flatten().map(|model| &*model.default_rule_syntax);
         syntaxes.find(|syntax| !syntax.is_empty()).map(parse_syntax)
     };
@@ -107,9 +121,16 @@ fn model(graph: &Graph<Item>, node: NodeId) -> Option<&Arc<HttpModel>> {
 
 /// Splits a router by its entry points' models (Traefik: `applyModel`). An entry point with a model gets
 /// its own instance, `<entry point>-<name>` unless it is the only one; the others share one.
-pub(super) fn split(name: &Arc<str>, config: &HttpRouter, entry_points: &EntryPoints, graph: &Graph<Item>) -> Vec<Split> {
+pub(super) fn split(
+    name: &Arc<str>,
+    config: &HttpRouter,
+    entry_points: &EntryPoints,
+    graph: &Graph<Item>,
+) -> Vec<Split> {
     let set = entry_points.of(config);
-    let has_model = set.places().any(|place| model(graph, entry_points.model_node(place)).is_some());
+    let has_model = set
+        .places()
+        .any(|place| model(graph, entry_points.model_node(place)).is_some());
     if !has_model {
         return vec![Split {
             name: Arc::clone(name),
@@ -122,14 +143,19 @@ pub(super) fn split(name: &Arc<str>, config: &HttpRouter, entry_points: &EntryPo
     let mut plain = Vec::new();
     for entry_point in &set.names {
         let place = entry_points.place(entry_point);
-        let found = place.and_then(|place| Some((place, model(graph, entry_points.model_node(place))?)));
+        let found =
+            place.and_then(|place| Some((place, model(graph, entry_points.model_node(place))?)));
         let Some((place, model)) = found else {
             plain.push(Arc::clone(entry_point));
             continue;
         };
         let is_generated = set.names.len() > 1;
         splits.push(Split {
-            name: if is_generated { format!("{entry_point}-{name}").into() } else { Arc::clone(name) },
+            name: if is_generated {
+                format!("{entry_point}-{name}").into()
+            } else {
+                Arc::clone(name)
+            },
             entry_points: entry_points.single(place),
             model: Some(Arc::clone(model)),
             is_generated,
@@ -147,7 +173,11 @@ pub(super) fn split(name: &Arc<str>, config: &HttpRouter, entry_points: &EntryPo
 }
 
 /// Names of what a router under this name refers to: its service, then its middlewares.
-pub(super) fn references(draft: &HttpRouter, model: Option<&HttpModel>, provider: &str) -> impl Iterator<Item = (Kind, Arc<str>)> {
+pub(super) fn references<'a>(
+    draft: &'a HttpRouter,
+    model: Option<&'a HttpModel>,
+    provider: &'a str,
+) -> impl Iterator<Item = (Kind, Arc<str>)> + 'a {
     let service = (!draft.service.is_empty()).then_some((Kind::HttpService, &*draft.service));
     let middlewares = middleware_names(draft, model).map(|name| (Kind::HttpMiddleware, name));
     let references = service.into_iter().chain(middlewares);
@@ -156,11 +186,22 @@ pub(super) fn references(draft: &HttpRouter, model: Option<&HttpModel>, provider
 
 /// Resolves an instance's references and builds its route. `before` is the instance's route so far; an
 /// equal one is kept.
-pub(super) fn resolve(draft: &Draft, split: &Split, issues: &Issues, log_internals: bool, graph: &Graph<Item>, before: Option<&Instance>) -> Instance {
+pub(super) fn resolve(
+    draft: &Draft,
+    split: &Split,
+    issues: &Issues,
+    log_internals: bool,
+    graph: &Graph<Item>,
+    before: Option<&Instance>,
+) -> Instance {
     let provider = provider_of(&split.name);
     let model = split.model.as_deref();
     let mut errors: Vec<Box<str>> = Vec::new();
-    let missing = split.entry_points.names.iter().filter(|name| !split.entry_points.using.contains(name));
+    let missing = split
+        .entry_points
+        .names
+        .iter()
+        .filter(|name| !split.entry_points.using.contains(name));
     errors.extend(missing.map(|name| format!("entryPoint \"{name}\" doesn't exist").into()));
     let mut is_disabled = split.entry_points.using.is_empty();
     if is_disabled {
@@ -171,7 +212,9 @@ pub(super) fn resolve(draft: &Draft, split: &Split, issues: &Issues, log_interna
     let mut has_around = false;
     let mut resolved = true;
     for (kind, name) in references(&draft.config, model, provider) {
-        let node = graph.find(kind, &name).expect("references are interned before they are resolved");
+        let node = graph
+            .find(kind, &name)
+            .expect("references are interned before they are resolved");
         let result = match kind {
             Kind::HttpService => service_link(graph, node).map(|slot| service = Some((slot, name))),
             _ => middleware::links(graph, node).map(|links| {
@@ -187,16 +230,19 @@ pub(super) fn resolve(draft: &Draft, split: &Split, issues: &Issues, log_interna
         }
     }
     is_disabled |= !resolved;
-    let route = service.filter(|_| !is_disabled).map(|(slot, service_name)| Route {
-        name: Arc::clone(&split.name),
-        rule: Arc::clone(&draft.rule),
-        priority: draft.priority,
-        middlewares: middlewares.into(),
-        has_around,
-        service: slot,
-        encoded_characters: encoded_characters(&draft.config, model),
-        access_log: observability(&draft.config, model).access_logs != Some(false) && (log_internals || provider_of(&service_name) != INTERNAL),
-    });
+    let route = service
+        .filter(|_| !is_disabled)
+        .map(|(slot, service_name)| Route {
+            name: Arc::clone(&split.name),
+            rule: Arc::clone(&draft.rule),
+            priority: draft.priority,
+            middlewares: middlewares.into(),
+            has_around,
+            service: slot,
+            encoded_characters: encoded_characters(&draft.config, model),
+            access_log: observability(&draft.config, model).access_logs != Some(false)
+                && (log_internals || provider_of(&service_name) != INTERNAL),
+        });
     let is_tls = draft.config.tls.is_some() || model.is_some_and(|model| model.tls.is_some());
     errors.extend(issues.texts().cloned());
     let status = ObjectStatus {
@@ -221,10 +267,12 @@ pub(super) fn resolve(draft: &Draft, split: &Split, issues: &Issues, log_interna
             Some(before) if *before.status == status => Arc::clone(&before.status),
             _ => Arc::new(status),
         },
-        route: route.map(|route| match before.and_then(|before| before.route.as_ref()) {
-            Some(before) if is_same(before, &route) => Arc::clone(before),
-            _ => Arc::new(route),
-        }),
+        route: route.map(
+            |route| match before.and_then(|before| before.route.as_ref()) {
+                Some(before) if is_same(before, &route) => Arc::clone(before),
+                _ => Arc::new(route),
+            },
+        ),
         is_tls,
     }
 }

@@ -42,10 +42,14 @@ impl<'a> ServerUrl<'a> {
     /// Parses `scheme://host[:port][/path][?query][#fragment]`; query and fragment are dropped, as in Traefik.
     pub(super) fn parse(url: &'a str) -> Result<Self, UrlError> {
         if let Some(bad) = url.chars().find(|c| !c.is_ascii_graphic()) {
-            return Err(UrlError(format!("character {bad:?} is not allowed; percent-encode it, and write host names in their ASCII form (xn--…)")));
+            return Err(UrlError(format!(
+                "character {bad:?} is not allowed; percent-encode it, and write host names in their ASCII form (xn--…)"
+            )));
         }
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(UrlError(format!("a scheme is missing; expected something like http://{url}")));
+            return Err(UrlError(format!(
+                "a scheme is missing; expected something like http://{url}"
+            )));
         };
         let scheme = parse_scheme(scheme)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -68,22 +72,36 @@ impl<'a> ServerUrl<'a> {
 fn parse_scheme(scheme: &str) -> Result<Scheme, UrlError> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok(Scheme::Http),
-        known @ ("https" | "h2c" | "fcgi") => Err(UrlError(format!("the scheme {known} is not supported yet; use http"))),
+        known @ ("https" | "h2c" | "fcgi") => Err(UrlError(format!(
+            "the scheme {known} is not supported yet; use http"
+        ))),
         "" => Err(UrlError("the scheme is empty; expected http".into())),
-        _ => Err(UrlError(format!("the scheme {scheme:?} is unknown; expected http"))),
+        _ => Err(UrlError(format!(
+            "the scheme {scheme:?} is unknown; expected http"
+        ))),
     }
 }
 
 fn parse_authority(authority: &str) -> Result<(Host<'_>, Option<u16>), UrlError> {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((literal, rest)) = rest.split_once(']') else {
-            return Err(UrlError("the closing bracket of the IPv6 address is missing".into()));
+            return Err(UrlError(
+                "the closing bracket of the IPv6 address is missing".into(),
+            ));
         };
-        let address: Ipv6Addr = literal.parse().map_err(|_| UrlError(format!("{literal:?} is not an IPv6 address (zones are not supported)")))?;
+        let address: Ipv6Addr = literal.parse().map_err(|_| {
+            UrlError(format!(
+                "{literal:?} is not an IPv6 address (zones are not supported)"
+            ))
+        })?;
         let port = match rest.strip_prefix(':') {
             Some(port) => parse_port(port)?,
             None if rest.is_empty() => None,
-            None => return Err(UrlError(format!("{rest:?} after the IPv6 address is not a port"))),
+            None => {
+                return Err(UrlError(format!(
+                    "{rest:?} after the IPv6 address is not a port"
+                )));
+            }
         };
         return Ok((Host::Ip(address.into()), port));
     }
@@ -108,24 +126,36 @@ fn parse_port(port: &str) -> Result<Option<u16>, UrlError> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
         Ok(number) if digits && number > 0 => Ok(Some(number)),
-        _ => Err(UrlError(format!("{port:?} is not a port; expected 1 to 65535"))),
+        _ => Err(UrlError(format!(
+            "{port:?} is not a port; expected 1 to 65535"
+        ))),
     }
 }
 
 fn check_name(host: &str) -> Result<(), UrlError> {
     if host.len() > MAX_HOST_BYTES {
-        return Err(UrlError(format!("the host name has {} bytes; at most {MAX_HOST_BYTES} are possible", host.len())));
+        return Err(UrlError(format!(
+            "the host name has {} bytes; at most {MAX_HOST_BYTES} are possible",
+            host.len()
+        )));
     }
-    if let Some(bad) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._".contains(*c))) {
+    if let Some(bad) = host
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || "-._".contains(*c)))
+    {
         return Err(UrlError(format!("{bad:?} is not allowed in a host name")));
     }
     let labels = host.strip_suffix('.').unwrap_or(host);
     if labels.split('.').any(str::is_empty) {
-        return Err(UrlError(format!("the host name {host:?} has an empty label")));
+        return Err(UrlError(format!(
+            "the host name {host:?} has an empty label"
+        )));
     }
     let last = labels.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(UrlError(format!("{host:?} is neither an IPv4 address nor a host name")));
+        return Err(UrlError(format!(
+            "{host:?} is neither an IPv4 address nor a host name"
+        )));
     }
     Ok(())
 }
@@ -141,10 +171,22 @@ mod tests {
 
     #[test]
     fn urls_with_addresses_and_names_are_taken_apart() {
-        assert_eq!(parts("http://10.0.0.1"), (Host::Ip([10, 0, 0, 1].into()), 80, "10.0.0.1", ""));
-        assert_eq!(parts("HTTP://Web.Test:8080/a/b?c#d"), (Host::Name("Web.Test"), 8080, "Web.Test:8080", "/a/b"));
-        assert_eq!(parts("http://[::1]:81"), (Host::Ip(Ipv6Addr::LOCALHOST.into()), 81, "[::1]:81", ""));
-        assert_eq!(parts("http://my_app:"), (Host::Name("my_app"), 80, "my_app", ""));
+        assert_eq!(
+            parts("http://10.0.0.1"),
+            (Host::Ip([10, 0, 0, 1].into()), 80, "10.0.0.1", "")
+        );
+        assert_eq!(
+            parts("HTTP://Web.Test:8080/a/b?c#d"),
+            (Host::Name("Web.Test"), 8080, "Web.Test:8080", "/a/b")
+        );
+        assert_eq!(
+            parts("http://[::1]:81"),
+            (Host::Ip(Ipv6Addr::LOCALHOST.into()), 81, "[::1]:81", "")
+        );
+        assert_eq!(
+            parts("http://my_app:"),
+            (Host::Name("my_app"), 80, "my_app", "")
+        );
         assert_eq!(parts("http://a.?x=/"), (Host::Name("a."), 80, "a.", ""));
     }
 

@@ -4,9 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::dynamic::http::{BalancerStrategy, LoadBalancer as Config, Server as ServerConfig};
+use crate::config::dynamic::http::{
+    BalancerStrategy, LoadBalancer as Config, Server as ServerConfig,
+};
 use crate::config::dynamic::{HttpService, HttpServiceKind};
-use crate::service::{LoadBalancer, Scheme, Server, ServerAddress, ServerId, Service, ServiceKind, Strategy, Transport};
+use crate::service::{
+    LoadBalancer, Scheme, Server, ServerAddress, ServerId, Service, ServiceKind, Strategy,
+    Transport,
+};
 
 use super::identity::Identities;
 use super::input::Compiled;
@@ -42,7 +47,9 @@ enum DraftHost {
 /// Compiles a service's own text.
 pub(super) fn compile(config: &HttpService) -> Result<Compiled<Draft>, Vec<Box<str>>> {
     let unsupported = match &config.kind {
-        HttpServiceKind::LoadBalancer(_) if !config.middlewares.is_empty() => "middlewares of a service",
+        HttpServiceKind::LoadBalancer(_) if !config.middlewares.is_empty() => {
+            "middlewares of a service"
+        }
         HttpServiceKind::LoadBalancer(balancer) => return compile_balancer(balancer),
         other => other.type_name(),
     };
@@ -65,7 +72,9 @@ fn compile_balancer(config: &Config) -> Result<Compiled<Draft>, Vec<Box<str>>> {
         servers,
         strategy: match config.strategy {
             BalancerStrategy::P2c => Strategy::P2c,
-            BalancerStrategy::Wrr | BalancerStrategy::Hrw | BalancerStrategy::LeastTime => Strategy::Wrr,
+            BalancerStrategy::Wrr | BalancerStrategy::Hrw | BalancerStrategy::LeastTime => {
+                Strategy::Wrr
+            }
         },
         pass_host_header: config.pass_host_header,
         transport: config.servers_transport.clone(),
@@ -78,12 +87,19 @@ fn compile_balancer(config: &Config) -> Result<Compiled<Draft>, Vec<Box<str>>> {
 
 /// `None`: the server's weight says that it gets no requests.
 fn compile_server(config: &ServerConfig) -> Result<Option<DraftServer>, Box<str>> {
-    let url = ServerUrl::parse(&config.url).map_err(|error| format!("error parsing server URL {}: {error}", config.url))?;
+    let url = ServerUrl::parse(&config.url)
+        .map_err(|error| format!("error parsing server URL {}: {error}", config.url))?;
     let weight = config.weight.unwrap_or(1);
     if weight <= 0 {
         return Ok(None);
     }
-    let weight = u32::try_from(weight).map_err(|_| format!("weight {weight} of server {} is too large, expected at most {}", config.url, u32::MAX))?;
+    let weight = u32::try_from(weight).map_err(|_| {
+        format!(
+            "weight {weight} of server {} is too large, expected at most {}",
+            config.url,
+            u32::MAX
+        )
+    })?;
     Ok(Some(DraftServer {
         url: (&*config.url).into(),
         scheme: url.scheme,
@@ -94,21 +110,35 @@ fn compile_server(config: &ServerConfig) -> Result<Option<DraftServer>, Box<str>
         port: url.port,
         authority: url.authority.into(),
         weight,
-        path_prefix: (config.preserve_path && !matches!(url.path, "" | "/")).then(|| url.path.into()),
+        path_prefix: (config.preserve_path && !matches!(url.path, "" | "/"))
+            .then(|| url.path.into()),
     }))
 }
 
 fn not_honoured(config: &Config) -> Vec<Box<str>> {
     let mut warnings = Vec::new();
-    if matches!(config.strategy, BalancerStrategy::Hrw | BalancerStrategy::LeastTime) {
-        warnings.push(format!("strategy {} is not supported yet, wrr is used instead", config.strategy.as_str()).into());
+    if matches!(
+        config.strategy,
+        BalancerStrategy::Hrw | BalancerStrategy::LeastTime
+    ) {
+        warnings.push(
+            format!(
+                "strategy {} is not supported yet, wrr is used instead",
+                config.strategy.as_str()
+            )
+            .into(),
+        );
     }
     let set = [
         ("sticky", config.sticky.is_some()),
         ("healthCheck", config.health_check.is_some()),
         ("passiveHealthCheck", config.passive_health_check.is_some()),
     ];
-    let names: Vec<_> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
+    let names: Vec<_> = set
+        .iter()
+        .filter(|(_, is_set)| *is_set)
+        .map(|(name, _)| *name)
+        .collect();
     if !names.is_empty() {
         warnings.push(format!("not supported yet, without effect: {}", names.join(", ")).into());
     }
@@ -117,7 +147,13 @@ fn not_honoured(config: &Config) -> Vec<Box<str>> {
 
 /// Links a draft with its transport and identities. Servers that the service had before keep theirs;
 /// a service that did not change at all is returned as it was.
-pub(super) fn link(name: &Arc<str>, draft: Draft, transport: &Arc<Transport>, before: Option<&Arc<Service>>, identities: &mut Identities) -> Arc<Service> {
+pub(super) fn link(
+    name: &Arc<str>,
+    draft: Draft,
+    transport: &Arc<Transport>,
+    before: Option<&Arc<Service>>,
+    identities: &mut Identities,
+) -> Arc<Service> {
     let old_servers = before.map_or(&[][..], |service| servers(service));
     let mut taken = vec![false; old_servers.len()];
     let drafts = draft.servers.into_iter();
@@ -149,12 +185,20 @@ pub(super) fn link(name: &Arc<str>, draft: Draft, transport: &Arc<Transport>, be
 /// The identity that the same URL had before, each occurrence for itself. Most servers stay in place.
 fn known_server(old: &[Server], taken: &mut [bool], at: usize, url: &str) -> Option<ServerId> {
     let here = (at < old.len()).then_some(at);
-    let found = here.into_iter().chain(0..old.len()).find(|&at| !taken[at] && *old[at].url == *url)?;
+    let found = here
+        .into_iter()
+        .chain(0..old.len())
+        .find(|&at| !taken[at] && *old[at].url == *url)?;
     taken[found] = true;
     Some(old[found].id)
 }
 
-fn link_server(server: DraftServer, id: Option<ServerId>, transport: &Transport, identities: &mut Identities) -> Server {
+fn link_server(
+    server: DraftServer,
+    id: Option<ServerId>,
+    transport: &Transport,
+    identities: &mut Identities,
+) -> Server {
     let (pool, authority) = identities.acquire_pool(transport, server.scheme, &server.authority);
     let address = match server.host {
         DraftHost::Ip(address) => ServerAddress::Fixed(SocketAddr::new(address, server.port)),

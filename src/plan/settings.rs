@@ -133,7 +133,11 @@ impl EntryPoints {
                 unique.push(name);
             }
         }
-        let mut using: Vec<_> = unique.iter().filter(|name| self.place(name).is_some()).cloned().collect();
+        let mut using: Vec<_> = unique
+            .iter()
+            .filter(|name| self.place(name).is_some())
+            .cloned()
+            .collect();
         using.sort_unstable();
         EntryPointSet {
             places: using.iter().filter_map(|name| self.place(name)).collect(),

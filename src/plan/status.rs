@@ -160,7 +160,9 @@ impl Published {
 impl ObjectStatus {
     /// The name of its provider.
     pub fn provider(&self) -> &str {
-        self.name.rsplit_once('@').map_or("", |(_, provider)| provider)
+        self.name
+            .rsplit_once('@')
+            .map_or("", |(_, provider)| provider)
     }
 
     /// The configuration with everything filled in that the object inherits, as Traefik's API shows it:
@@ -180,9 +182,16 @@ impl RouterStatus {
     fn effective(&self, declared: &HttpRouter, provider: &str) -> HttpRouter {
         let mut router = declared.clone();
         let model = self.model.as_deref();
-        router.entry_points = self.entry_points.names.iter().map(|name| Box::from(&**name)).collect();
+        router.entry_points = self
+            .entry_points
+            .names
+            .iter()
+            .map(|name| Box::from(&**name))
+            .collect();
         router.priority = self.priority;
-        router.middlewares = middleware_names(declared, model).map(|name| qualify(name, provider).as_ref().into()).collect();
+        router.middlewares = middleware_names(declared, model)
+            .map(|name| qualify(name, provider).as_ref().into())
+            .collect();
         if router.tls.is_none() {
             router.tls = model.and_then(|model| model.tls.clone());
         }
@@ -192,7 +201,10 @@ impl RouterStatus {
 }
 
 /// A router's middlewares as they run: the entry point's first.
-pub(super) fn middleware_names<'a>(router: &'a HttpRouter, model: Option<&'a HttpModel>) -> impl Iterator<Item = &'a str> {
+pub(super) fn middleware_names<'a>(
+    router: &'a HttpRouter,
+    model: Option<&'a HttpModel>,
+) -> impl Iterator<Item = &'a str> {
     let inherited = model.into_iter().flat_map(|model| &model.middlewares);
     inherited.chain(&router.middlewares).map(|name| &**name)
 }
@@ -209,6 +221,10 @@ pub(super) fn observability(router: &HttpRouter, model: Option<&HttpModel>) -> R
         access_logs: pick(|observability| observability.access_logs),
         metrics: pick(|observability| observability.metrics),
         tracing: pick(|observability| observability.tracing),
-        trace_verbosity: own.or(inherited).map_or(TraceVerbosity::default(), |observability| observability.trace_verbosity),
+        trace_verbosity: own
+            .or(inherited)
+            .map_or(TraceVerbosity::default(), |observability| {
+                observability.trace_verbosity
+            }),
     }
 }

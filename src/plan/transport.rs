@@ -11,12 +11,26 @@ use crate::service::Transport;
 use super::input::Compiled;
 
 /// Compiles a transport; what it does not honour yet becomes a warning.
-pub(super) fn compile(name: &Arc<str>, config: &HttpServersTransport) -> Result<Compiled<Arc<Transport>>, Vec<Box<str>>> {
-    let Ok(max_idle_conns_per_host) = u32::try_from(config.max_idle_conns_per_host) else {
+pub(super) fn compile(
+    name: &Arc<str>,
+    config: &HttpServersTransport,
+) -> Result<Compiled<Arc<Transport>>, Vec<Box<str>>> {
+    let Ok(max_idle_conns_per_host) = i32::try_from(config.max_idle_conns_per_host) else {
         let found = config.max_idle_conns_per_host;
-        return Err(vec![format!("maxIdleConnsPerHost: {found} is out of range, expected 0 to {}", u32::MAX).into()]);
+        return Err(vec![
+            format!(
+                "maxIdleConnsPerHost: {found} is out of range, expected {} to {}",
+                i32::MIN,
+                i32::MAX
+            )
+            .into(),
+        ]);
     };
-    let timeouts = config.forwarding_timeouts.as_deref().cloned().unwrap_or_default();
+    let timeouts = config
+        .forwarding_timeouts
+        .as_deref()
+        .cloned()
+        .unwrap_or_default();
     let transport = Transport {
         name: Arc::clone(name),
         max_idle_conns_per_host,
@@ -42,10 +56,20 @@ fn not_honoured(config: &HttpServersTransport, timeouts: &ForwardingTimeouts) ->
         ("maxVersion", !config.max_version.is_empty()),
         ("peerCertURI", !config.peer_cert_uri.is_empty()),
         ("spiffe", config.spiffe.is_some()),
-        ("forwardingTimeouts.readIdleTimeout", timeouts.read_idle_timeout != defaults.read_idle_timeout),
-        ("forwardingTimeouts.pingTimeout", timeouts.ping_timeout != defaults.ping_timeout),
+        (
+            "forwardingTimeouts.readIdleTimeout",
+            timeouts.read_idle_timeout != defaults.read_idle_timeout,
+        ),
+        (
+            "forwardingTimeouts.pingTimeout",
+            timeouts.ping_timeout != defaults.ping_timeout,
+        ),
     ];
-    let names: Vec<_> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
+    let names: Vec<_> = set
+        .iter()
+        .filter(|(_, is_set)| *is_set)
+        .map(|(name, _)| *name)
+        .collect();
     if names.is_empty() {
         return Vec::new();
     }

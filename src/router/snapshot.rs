@@ -23,7 +23,7 @@ pub struct ServiceSlot(pub u32);
 pub struct MiddlewareSlot(pub u32);
 
 /// Everything the shards need to route and forward, at one generation.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Counts applied changes, from 1.
     pub generation: u64,
@@ -36,7 +36,7 @@ pub struct Snapshot {
 }
 
 /// The routers of one entry point.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EntryPointRoutes {
     /// Routers without `tls`: they serve clear-text connections only.
     pub http: RouteTable<Arc<Route>>,
@@ -79,7 +79,7 @@ pub struct Route {
 }
 
 /// What a shard applies: the new snapshot and what disappeared since the last one.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ChangeSet {
     /// The configuration from now on.
     pub snapshot: Arc<Snapshot>,

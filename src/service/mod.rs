@@ -45,7 +45,7 @@ pub struct Service {
 }
 
 /// The kinds of service (Traefik: HTTP services).
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum ServiceKind {
     /// Balances over servers.
     LoadBalancer(LoadBalancer),
@@ -76,7 +76,7 @@ pub enum Strategy {
 }
 
 /// Servers and how to choose among them.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct LoadBalancer {
     /// Usable servers (weight above zero), in configured order.
     pub servers: Box<[Server]>,
@@ -89,7 +89,7 @@ pub struct LoadBalancer {
 }
 
 /// One server of a load balancer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Server {
     /// Identity: (service, URL).
     pub id: ServerId,
