@@ -156,7 +156,7 @@ fn insert_redirection(
         port: port.into(),
         permanent: redirect.permanent,
     };
-    insert(objects, Kind::HttpMiddleware, &middleware, HttpMiddleware::RedirectScheme(redirect));
+    insert(objects, Kind::HttpMiddleware, &middleware, HttpMiddleware::RedirectScheme(Box::new(redirect)));
 }
 
 fn insert_api(objects: &mut Objects, api: &Api) {
@@ -184,7 +184,7 @@ fn insert_api(objects: &mut Objects, api: &Api) {
         objects,
         Kind::HttpMiddleware,
         "dashboard_redirect",
-        HttpMiddleware::RedirectRegex(redirect),
+        HttpMiddleware::RedirectRegex(Box::new(redirect)),
     );
     let strip = StripPrefix {
         prefixes: [format!("{base}/dashboard/").into(), format!("{base}/dashboard").into()].into(),
@@ -194,7 +194,7 @@ fn insert_api(objects: &mut Objects, api: &Api) {
         objects,
         Kind::HttpMiddleware,
         "dashboard_stripprefix",
-        HttpMiddleware::StripPrefix(strip),
+        HttpMiddleware::StripPrefix(Box::new(strip)),
     );
 }
 

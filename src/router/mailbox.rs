@@ -14,8 +14,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
@@ -102,19 +102,18 @@ struct Shared {
     acknowledged: Padded<AtomicU64>,
     /// Set by the shard once its last connection has ended while draining.
     drained: Padded<AtomicBool>,
-    wake_shard: Wake,
+    wake_shard: OnceLock<Wake>,
     wake_control: Wake,
 }
 
-/// Creates both ends. `wake_shard` makes the shard look into its inbox; `wake_control` makes the
-/// control thread call [`ShardLink::pump`].
-pub fn mailbox(wake_shard: Wake, wake_control: Wake) -> (ShardLink, ShardInbox) {
+/// Creates both ends. `wake_control` makes the control thread call [`ShardLink::pump`].
+pub fn mailbox(wake_control: Wake) -> (ShardLink, ShardInbox) {
     let shared = Arc::new(Shared {
         messages: ArrayQueue::new(MAX_QUEUED_MESSAGES),
         returned: ArrayQueue::new(MAX_RETURNED_SNAPSHOTS),
         acknowledged: Padded::default(),
         drained: Padded::default(),
-        wake_shard,
+        wake_shard: OnceLock::new(),
         wake_control,
     });
     let link = ShardLink {
@@ -180,7 +179,12 @@ impl ShardLink {
         }
         let sent = self.send_waiting(now);
         if sent {
-            (self.shared.wake_shard)();
+            // Pairs with the fence in `ShardInbox::on_message`: either the wake is seen here, or the
+            // messages are seen there.
+            fence(Ordering::SeqCst);
+            if let Some(wake) = self.shared.wake_shard.get() {
+                wake();
+            }
         }
     }
 
@@ -246,6 +250,14 @@ pub struct ShardInbox {
 }
 
 impl ShardInbox {
+    /// Sets what makes the shard call [`ShardInbox::try_recv`] again, once its reactor exists. Messages
+    /// sent before are waiting then: look for them after this call.
+    pub fn on_message(&self, wake: Wake) {
+        // A second call keeps the first wake: a shard has one reactor for its life.
+        let _ = self.shared.wake_shard.set(wake);
+        fence(Ordering::SeqCst);
+    }
+
     /// The next message, if there is one.
     pub fn try_recv(&self) -> Option<ToShard> {
         self.shared.messages.pop()
@@ -306,7 +318,7 @@ mod tests {
     }
 
     fn pair() -> (ShardLink, ShardInbox) {
-        mailbox(counting().0, counting().0)
+        mailbox(counting().0)
     }
 
     #[test]
@@ -341,7 +353,13 @@ mod tests {
     fn both_sides_are_woken() {
         let (wake_shard, shard_wakes) = counting();
         let (wake_control, control_wakes) = counting();
-        let (mut link, inbox) = mailbox(wake_shard, wake_control);
+        let (mut link, inbox) = mailbox(wake_control);
+        link.send(ToShard::Health(Health::Ready), Instant::now());
+        inbox.on_message(wake_shard);
+        assert!(
+            inbox.try_recv().is_some(),
+            "sent before the shard could be woken"
+        );
         link.apply(change(1), Instant::now());
         assert_eq!(shard_wakes.load(Ordering::SeqCst), 1);
         inbox.ack(1);
