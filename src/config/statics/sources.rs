@@ -64,7 +64,7 @@ impl Settings {
                 Some(value) => value,
                 None => match shape_of(&path) {
                     // Present without more to say.
-                    Some(Shape::Bool | Shape::Struct) => "true".to_owned(),
+                    Some(Shape::Bool | Shape::Struct | Shape::Presence) => "true".to_owned(),
                     // An unknown name is reported with the rest of the configuration, so it must not eat a flag.
                     None if args.peek().is_none_or(|next| next.starts_with('-')) => {
                         "true".to_owned()

@@ -17,6 +17,8 @@ pub(super) enum Shape {
     Map,
     Structs,
     Struct,
+    /// A struct that may be empty.
+    Presence,
     Free,
 }
 
@@ -71,7 +73,8 @@ fn read(
             "list" => Shape::List,
             "map" => Shape::Map,
             "structs" => Shape::Structs,
-            "struct" | "presence" => Shape::Struct,
+            "struct" => Shape::Struct,
+            "presence" => Shape::Presence,
             "clientTLS" => {
                 below = client_tls();
                 Shape::Struct
@@ -191,7 +194,16 @@ fn sift_value(
     findings: &mut Findings,
 ) {
     match (word.shape, &mut node.value) {
-        (Shape::Struct, _) => sift_map(node, &word.below, path, is_told, findings),
+        (Shape::Presence, _) => sift_map(node, &word.below, path, is_told, findings),
+        (Shape::Struct, _) => {
+            let is_empty = |node: &Node<'_>| node.as_map().is_some_and(<[_]>::is_empty);
+            let was_empty = is_empty(node);
+            sift_map(node, &word.below, path, is_told, findings);
+            // A struct must not be empty in itself, but may be once what it had is not supported.
+            if is_empty(node) && !was_empty {
+                node.value = Value::Null;
+            }
+        }
         (Shape::Map, Value::Map(entries)) if !word.below.is_empty() => {
             for entry in entries {
                 sift_map(

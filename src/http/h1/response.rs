@@ -200,3 +200,179 @@ fn finish(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: Method, input: &str) -> Result<ResponseHead, ResponseError> {
+        let mut head = ResponseHead::new();
+        match parse_response(input.as_bytes(), &Limits::default(), method, &mut head)? {
+            Some(_) => Ok(head),
+            None => panic!("incomplete: {input:?}"),
+        }
+    }
+
+    fn parsed(input: &str) -> ResponseHead {
+        parse(Method::Get, input).unwrap_or_else(|error| panic!("{input:?}: {error}"))
+    }
+
+    fn refused(input: &str) -> ResponseError {
+        match parse(Method::Get, input) {
+            Err(error) => error,
+            Ok(_) => panic!("accepted: {input:?}"),
+        }
+    }
+
+    #[test]
+    fn an_ordinary_response() {
+        let head = parsed("HTTP/1.1 200 Fine\r\ncontent-length: 2\r\nx-a: 1\r\n\r\nok");
+        assert_eq!(
+            (head.status, head.reason(), head.version),
+            (200, &b"Fine"[..], Version::Http11)
+        );
+        assert_eq!((head.body, head.keep_alive), (BodyLength::Length(2), true));
+        let names: Vec<_> = head.fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [&b"Content-Length"[..], b"X-A"]);
+        assert_eq!(
+            parsed("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n").reason(),
+            b""
+        );
+    }
+
+    #[test]
+    fn every_prefix_is_incomplete() {
+        let input = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        let mut head = ResponseHead::new();
+        for end in 0..input.len() {
+            let parsed = parse_response(&input[..end], &Limits::default(), Method::Get, &mut head);
+            assert_eq!(parsed, Ok(None), "{end}");
+        }
+    }
+
+    #[test]
+    fn malformed_responses_are_errors() {
+        let cases = [
+            ("HTTP/1.1 abc OK\r\n\r\n", ResponseError::StatusLine),
+            ("HTTP/1.1 20\r\n\r\n", ResponseError::StatusLine),
+            ("HTTP/9.9 200 OK\r\n\r\n", ResponseError::StatusLine),
+            ("HTTP/2.0 200 OK\r\n\r\n", ResponseError::StatusLine),
+            ("HTTP/1.1 099 Low\r\n\r\n", ResponseError::StatusLine),
+            ("HTTP/1.1 1000 Big\r\n\r\n", ResponseError::StatusLine),
+            ("\0\u{1} not http\r\n\r\n", ResponseError::StatusLine),
+            ("\r\nHTTP/1.1 200 OK\r\n\r\n", ResponseError::StatusLine),
+            (
+                "HTTP/1.1 200 OK\r\nNo Colon Here\r\n\r\n",
+                ResponseError::Field,
+            ),
+            ("HTTP/1.1 200 OK\r\nX-A : 1\r\n\r\n", ResponseError::Field),
+            ("HTTP/1.1 200 OK\r\n: v\r\n\r\n", ResponseError::Field),
+            (
+                "HTTP/1.1 200 OK\r\nX-A: 1\r\n 2\r\n\r\n",
+                ResponseError::Field,
+            ),
+            ("HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n", ResponseError::Field),
+            (
+                "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+                ResponseError::LineEnd,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+                ResponseError::ContentLength,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+                ResponseError::ContentLength,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n",
+                ResponseError::ContentLength,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+                ResponseError::ContentLength,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                ResponseError::TransferEncoding,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\n",
+                ResponseError::TransferEncoding,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                ResponseError::TransferEncoding,
+            ),
+        ];
+        for (input, error) in cases {
+            assert_eq!(refused(input), error, "{input:?}");
+        }
+        let large = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "h".repeat(11 << 20));
+        assert_eq!(refused(&large), ResponseError::HeadTooLarge);
+    }
+
+    #[test]
+    fn sloppy_lengths_are_understood_and_end_the_connection() {
+        let same = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok";
+        let head = parsed(same);
+        assert_eq!((head.body, head.keep_alive), (BodyLength::Length(2), false));
+        let both = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = parsed(both);
+        assert_eq!((head.body, head.keep_alive), (BodyLength::Chunked, false));
+    }
+
+    #[test]
+    fn responses_without_a_body_have_none_whatever_they_say() {
+        let with = |status: u16, line: &str| format!("HTTP/1.1 {status} X\r\n{line}\r\n\r\n");
+        for status in [100, 101, 103, 199, 204, 304] {
+            let head = parsed(&with(status, "Content-Length: 2"));
+            assert_eq!(head.body, BodyLength::None, "{status}");
+            assert_eq!(head.keep_alive, status == 304, "{status}");
+            let head = parsed(&with(status, "Content-Length: 0"));
+            assert_eq!(
+                (head.body, head.keep_alive),
+                (BodyLength::None, true),
+                "{status}"
+            );
+            let head = parsed(&with(status, "Transfer-Encoding: chunked"));
+            assert_eq!(
+                (head.body, head.stated_length),
+                (BodyLength::None, None),
+                "{status}"
+            );
+        }
+        let head = parse(Method::Head, &with(200, "Content-Length: 7")).unwrap();
+        assert_eq!((head.body, head.stated_length), (BodyLength::None, Some(7)));
+        assert!(head.keep_alive);
+        let head = parse(Method::Head, &with(200, "X: 1")).unwrap();
+        assert_eq!(
+            (head.body, head.stated_length, head.keep_alive),
+            (BodyLength::None, None, true)
+        );
+    }
+
+    #[test]
+    fn persistence_and_bodies_until_close() {
+        let head = parsed("HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!(
+            (head.body, head.keep_alive),
+            (BodyLength::UntilClose, false)
+        );
+        let head = parsed("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n");
+        assert_eq!((head.body, head.keep_alive), (BodyLength::Length(1), false));
+        let line = "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n";
+        assert!(parsed(line).keep_alive);
+        let line = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n";
+        assert!(!parsed(line).keep_alive);
+    }
+
+    #[test]
+    fn only_a_101_upgrades() {
+        assert!(parsed("HTTP/1.1 101 X\r\nUpgrade: foo\r\n\r\n").upgrade);
+        assert!(!parsed("HTTP/1.1 101 X\r\n\r\n").upgrade);
+        assert!(!parsed("HTTP/1.1 200 X\r\nUpgrade: foo\r\n\r\n").upgrade);
+        assert!(parsed("HTTP/1.1 103 X\r\n\r\n").is_interim());
+        assert!(!parsed("HTTP/1.1 101 X\r\n\r\n").is_interim());
+    }
+}
