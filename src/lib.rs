@@ -14,14 +14,13 @@
 pub mod cli;
 pub mod config;
 pub mod control;
-pub mod exchange;
 pub mod http;
 pub mod io;
+pub mod middleware;
 pub mod observe;
 pub mod plan;
 pub mod provider;
 pub mod router;
 pub mod rules;
 pub mod service;
-pub mod shard;
 pub mod watcher;

@@ -79,7 +79,11 @@ impl AccessLog {
         let thread = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || writer.run(output))?;
-        Ok(Self { format: Arc::new(format), pipe, thread: Some(thread) })
+        Ok(Self {
+            format: Arc::new(format),
+            pipe,
+            thread: Some(thread),
+        })
     }
 
     /// A sink for one shard.
@@ -210,7 +214,10 @@ impl Output {
     fn open(path: Option<&Path>) -> io::Result<Self> {
         match path {
             None => Ok(Self::Stdout(io::stdout())),
-            Some(path) => Ok(Self::File { file: append(path)?, path: path.into() }),
+            Some(path) => Ok(Self::File {
+                file: append(path)?,
+                path: path.into(),
+            }),
         }
     }
 
@@ -233,7 +240,10 @@ impl Output {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder)?;
     }
     OpenOptions::new()

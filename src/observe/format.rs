@@ -44,7 +44,10 @@ impl LineFormat {
     /// out: the configuration has been validated before.
     pub fn new(config: &AccessLog) -> Self {
         let filters = &config.filters;
-        let statuses = filters.status_codes.iter().filter_map(|text| status_range(text));
+        let statuses = filters
+            .status_codes
+            .iter()
+            .filter_map(|text| status_range(text));
         let min_duration = filters.min_duration.as_std();
         Self {
             form: config.format,
@@ -155,9 +158,17 @@ impl LineFormat {
         let started = timestamp(record);
         let user = record.username.unwrap_or("-").as_bytes();
         json.open();
-        self.text(&mut json, "ClientAddr", record.client.to_string().as_bytes());
+        self.text(
+            &mut json,
+            "ClientAddr",
+            record.client.to_string().as_bytes(),
+        );
         self.text(&mut json, "ClientHost", &client_host(record));
-        self.text(&mut json, "ClientPort", record.client.port().to_string().as_bytes());
+        self.text(
+            &mut json,
+            "ClientPort",
+            record.client.port().to_string().as_bytes(),
+        );
         self.text(&mut json, "ClientUsername", user);
         self.number(&mut json, "DownstreamContentSize", record.response_bytes);
         self.number(&mut json, "DownstreamStatus", u64::from(record.status));
@@ -251,9 +262,13 @@ impl Filters {
             return true;
         }
         let status = record.status;
-        self.statuses.iter().any(|&(low, high)| (low..=high).contains(&status))
+        self.statuses
+            .iter()
+            .any(|&(low, high)| (low..=high).contains(&status))
             || (self.retries && record.retries > 0)
-            || self.min_duration.is_some_and(|least| record.duration > least)
+            || self
+                .min_duration
+                .is_some_and(|least| record.duration > least)
     }
 }
 
@@ -263,11 +278,17 @@ impl Modes {
         named: impl Iterator<Item = (impl AsRef<str> + 'a, &'a FieldMode)>,
     ) -> Self {
         let named = named.map(|(name, mode)| (name.as_ref().to_owned(), *mode));
-        Self { default, named: named.collect() }
+        Self {
+            default,
+            named: named.collect(),
+        }
     }
 
     fn of(&self, name: &str) -> FieldMode {
-        let named = self.named.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let named = self
+            .named
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map_or(self.default, |&(_, mode)| mode)
     }
 }
@@ -314,12 +335,7 @@ impl Json<'_> {
         write!(self.out, "{value}").expect(TO_MEMORY);
     }
 
-    fn fields(
-        &mut self,
-        prefix: &str,
-        source: &dyn super::record::FieldSource,
-        modes: &Modes,
-    ) {
+    fn fields(&mut self, prefix: &str, source: &dyn super::record::FieldSource, modes: &Modes) {
         if modes.default == FieldMode::Drop && modes.named.is_empty() {
             return;
         }
@@ -329,7 +345,11 @@ impl Json<'_> {
                 return;
             }
             self.key(&[prefix.as_bytes(), name]);
-            self.string(if mode == FieldMode::Keep { value } else { REDACTED });
+            self.string(if mode == FieldMode::Keep {
+                value
+            } else {
+                REDACTED
+            });
         });
     }
 }
@@ -463,7 +483,10 @@ mod tests {
 
     #[test]
     fn common_lines_are_traefiks() {
-        let got = line(&AccessLog::default(), &record(&Headers(&[("User-Agent", "curl")])));
+        let got = line(
+            &AccessLog::default(),
+            &record(&Headers(&[("User-Agent", "curl")])),
+        );
         assert_eq!(
             got,
             "127.0.0.1 - - [14/Nov/2023:22:13:20 +0000] \"GET /a?x=1&y HTTP/1.1\" 200 5 \"-\" \"-\" 1 \
@@ -486,7 +509,10 @@ mod tests {
 
     #[test]
     fn json_lines_hold_traefiks_fields() {
-        let config = AccessLog { format: AccessLogFormat::Json, ..AccessLog::default() };
+        let config = AccessLog {
+            format: AccessLogFormat::Json,
+            ..AccessLog::default()
+        };
         let got = line(&config, &record(&Headers(&[])));
         let json: serde_json::Value = serde_json::from_str(&got).unwrap();
         assert_eq!(json["RequestHost"], "example.com");
@@ -502,9 +528,15 @@ mod tests {
         let mut config = AccessLog::default();
         config.filters.status_codes = vec!["500-599".into()].into();
         assert_eq!(line(&config, &record(&Headers(&[]))), "");
-        let failed = AccessRecord { status: 503, ..record(&Headers(&[])) };
+        let failed = AccessRecord {
+            status: 503,
+            ..record(&Headers(&[]))
+        };
         assert_ne!(line(&config, &failed), "");
-        let retried = AccessRecord { retries: 1, ..record(&Headers(&[])) };
+        let retried = AccessRecord {
+            retries: 1,
+            ..record(&Headers(&[]))
+        };
         assert_eq!(line(&config, &retried), "");
         config.filters.retry_attempts = true;
         assert_ne!(line(&config, &retried), "");
@@ -512,9 +544,15 @@ mod tests {
 
     #[test]
     fn fields_and_queries_can_be_dropped_or_redacted() {
-        let mut config = AccessLog { format: AccessLogFormat::Json, ..AccessLog::default() };
+        let mut config = AccessLog {
+            format: AccessLogFormat::Json,
+            ..AccessLog::default()
+        };
         config.fields.default_mode = FieldMode::Drop;
-        config.fields.names.insert("RequestPath".into(), FieldMode::Keep);
+        config
+            .fields
+            .names
+            .insert("RequestPath".into(), FieldMode::Keep);
         config.fields.query_parameters.default_mode = FieldMode::Redact;
         let got = line(&config, &record(&Headers(&[])));
         let json: serde_json::Value = serde_json::from_str(&got).unwrap();

@@ -141,7 +141,9 @@ impl Planner {
         let entry_points = EntryPoints::new(&settings, &mut graph);
         let precedence = settings.precedence.iter().zip(0..);
         let mut planner = Self {
-            precedence: precedence.map(|(name, rank)| (Arc::clone(name), rank)).collect(),
+            precedence: precedence
+                .map(|(name, rank)| (Arc::clone(name), rank))
+                .collect(),
             default_transport: Arc::new(settings.default_transport.clone()),
             entry_points,
             graph,
@@ -177,7 +179,8 @@ impl Planner {
 
     fn apply_unverified(&mut self, change: MergedChange) -> Planned {
         let mut pass = Pass::default();
-        self.graph.reserve(change.objects.len().saturating_sub(self.graph.len()));
+        self.graph
+            .reserve(change.objects.len().saturating_sub(self.graph.len()));
         for object in change.objects {
             self.take_input(object, &mut pass);
         }
@@ -190,7 +193,10 @@ impl Planner {
     /// Everything that a planner needs to come to the same result: newest and last good versions, in no
     /// particular order.
     pub fn inputs(&self) -> Vec<ObjectChange> {
-        let present = self.graph.iter().filter(|(_, node)| node.data.input.is_present());
+        let present = self
+            .graph
+            .iter()
+            .filter(|(_, node)| node.data.input.is_present());
         let inputs = present.map(|(_, node)| ObjectChange {
             kind: node.kind,
             name: Arc::clone(&node.name),
@@ -268,7 +274,9 @@ impl Planner {
     }
 
     fn put_service(&mut self, slot: Option<ServiceSlot>, service: &Arc<Service>) -> ServiceSlot {
-        let slot = slot.map(|slot| slot.0).or_else(|| self.slots.services.pop());
+        let slot = slot
+            .map(|slot| slot.0)
+            .or_else(|| self.slots.services.pop());
         let services = &mut self.snapshot.services;
         let slot = slot.unwrap_or_else(|| {
             services.push_back(None);
@@ -318,7 +326,12 @@ impl Planner {
             name: Arc::clone(name),
             losers: vec![Arc::clone(router)],
         });
-        let conflicts: Vec<_> = self.provider_conflicts.iter().cloned().chain(lost).collect();
+        let conflicts: Vec<_> = self
+            .provider_conflicts
+            .iter()
+            .cloned()
+            .chain(lost)
+            .collect();
         if *conflicts != *self.published.conflicts {
             self.published.conflicts = conflicts.into();
         }
@@ -333,16 +346,25 @@ fn service_link(graph: &Graph<Item>, node: NodeId) -> Result<ServiceSlot, Box<st
     }
     let name = &graph.node(node).name;
     if item.input.is_present() {
-        return Err(joined_issues(item, || format!("the service \"{name}\" is disabled")));
+        return Err(joined_issues(item, || {
+            format!("the service \"{name}\" is disabled")
+        }));
     }
     Err(match name.strip_suffix("@internal") {
-        Some(service @ ("api" | "dashboard" | "rest" | "prometheus" | "ping")) => format!("{service} is not enabled").into(),
+        Some(service @ ("api" | "dashboard" | "rest" | "prometheus" | "ping")) => {
+            format!("{service} is not enabled").into()
+        }
         _ => format!("the service \"{name}\" does not exist").into(),
     })
 }
 
 fn joined_issues(item: &Item, otherwise: impl Fn() -> String) -> Box<str> {
-    let texts: Vec<_> = item.issues.iter().flat_map(|issues| issues.references.iter().chain(&issues.own)).map(|text| &**text).collect();
+    let texts: Vec<_> = item
+        .issues
+        .iter()
+        .flat_map(|issues| issues.references.iter().chain(&issues.own))
+        .map(|text| &**text)
+        .collect();
     if texts.is_empty() {
         return otherwise().into();
     }

@@ -41,14 +41,21 @@ pub fn update(config: &StaticConfig) -> Update {
             insert(&mut objects, Kind::HttpModel, name, model);
         }
         let redirections = entry_point.http.redirections.as_ref();
-        if let Some(redirect) = redirections.and_then(|redirections| redirections.entry_point.as_deref()) {
+        if let Some(redirect) =
+            redirections.and_then(|redirections| redirections.entry_point.as_deref())
+        {
             insert_redirection(&mut objects, config, name, redirect);
         }
     }
     if let Some(ping) = &config.ping
         && !ping.manual_routing
     {
-        let router = router(&ping.entry_point, "PathPrefix(`/ping`)", "ping@internal", PING_PRIORITY);
+        let router = router(
+            &ping.entry_point,
+            "PathPrefix(`/ping`)",
+            "ping@internal",
+            PING_PRIORITY,
+        );
         insert(&mut objects, Kind::HttpRouter, "ping", router);
     }
     if let Some(api) = &config.api
@@ -58,7 +65,10 @@ pub fn update(config: &StaticConfig) -> Update {
     }
     Update {
         provider: NAME.into(),
-        position: Position { number: 1, text: "static configuration".into() },
+        position: Position {
+            number: 1,
+            text: "static configuration".into(),
+        },
         payload: Payload::Snapshot(objects),
     }
 }
@@ -82,7 +92,12 @@ fn insert(objects: &mut Objects, kind: Kind, name: &str, object: impl Into<Objec
     objects.insert(ObjectKey::new(kind, name), Entry::Present(object.into()));
 }
 
-fn router(entry_point: &str, rule: impl Into<Box<str>>, service: &str, priority: i64) -> HttpRouter {
+fn router(
+    entry_point: &str,
+    rule: impl Into<Box<str>>,
+    service: &str,
+    priority: i64,
+) -> HttpRouter {
     HttpRouter {
         entry_points: [entry_point.into()].into(),
         rule: rule.into(),
@@ -117,12 +132,13 @@ fn model(entry_point: &EntryPoint) -> Option<HttpModel> {
             allow_encoded_hash: allowed.allow_encoded_hash,
         })
     });
-    let observability = observability.map_or_else(RouterObservability::default, |own| RouterObservability {
-        access_logs: Some(own.access_logs),
-        metrics: Some(own.metrics),
-        tracing: Some(own.tracing),
-        trace_verbosity: own.trace_verbosity,
-    });
+    let observability =
+        observability.map_or_else(RouterObservability::default, |own| RouterObservability {
+            access_logs: Some(own.access_logs),
+            metrics: Some(own.metrics),
+            tracing: Some(own.tracing),
+            trace_verbosity: own.trace_verbosity,
+        });
     Some(HttpModel {
         middlewares: http.middlewares.clone(),
         tls: http.tls.clone(),
@@ -148,7 +164,12 @@ fn insert_redirection(
     };
     let name = normalize(&format!("{entry_point}-to-{}", redirect.to));
     let middleware = format!("redirect-{name}");
-    let mut router = router(entry_point, "HostRegexp(`^.+$`)", "noop@internal", redirect.priority);
+    let mut router = router(
+        entry_point,
+        "HostRegexp(`^.+$`)",
+        "noop@internal",
+        redirect.priority,
+    );
     router.middlewares = [middleware.as_str().into()].into();
     insert(objects, Kind::HttpRouter, &name, router);
     let redirect = RedirectScheme {
@@ -156,23 +177,43 @@ fn insert_redirection(
         port: port.into(),
         permanent: redirect.permanent,
     };
-    insert(objects, Kind::HttpMiddleware, &middleware, HttpMiddleware::RedirectScheme(Box::new(redirect)));
+    insert(
+        objects,
+        Kind::HttpMiddleware,
+        &middleware,
+        HttpMiddleware::RedirectScheme(Box::new(redirect)),
+    );
 }
 
 fn insert_api(objects: &mut Objects, api: &Api) {
     let base = api.base_path.trim_end_matches('/');
     let rule = |path: &str| format!("PathPrefix(`{base}{path}`)");
-    let route = |path: &str, service: &str, priority| router(API_ENTRY_POINT, rule(path), service, priority);
-    insert(objects, Kind::HttpRouter, "api", route("/api", "api@internal", API_PRIORITY));
+    let route = |path: &str, service: &str, priority| {
+        router(API_ENTRY_POINT, rule(path), service, priority)
+    };
+    insert(
+        objects,
+        Kind::HttpRouter,
+        "api",
+        route("/api", "api@internal", API_PRIORITY),
+    );
     if api.debug {
-        insert(objects, Kind::HttpRouter, "debug", route("/debug", "api@internal", API_PRIORITY));
+        insert(
+            objects,
+            Kind::HttpRouter,
+            "debug",
+            route("/debug", "api@internal", API_PRIORITY),
+        );
     }
     if !api.dashboard {
         return;
     }
     let mut dashboard = route("/", "dashboard@internal", DASHBOARD_PRIORITY);
-    dashboard.middlewares =
-        ["dashboard_redirect@internal".into(), "dashboard_stripprefix@internal".into()].into();
+    dashboard.middlewares = [
+        "dashboard_redirect@internal".into(),
+        "dashboard_stripprefix@internal".into(),
+    ]
+    .into();
     insert(objects, Kind::HttpRouter, "dashboard", dashboard);
     let escaped = base.replace('.', r"\.");
     let redirect = RedirectRegex {
@@ -187,7 +228,11 @@ fn insert_api(objects: &mut Objects, api: &Api) {
         HttpMiddleware::RedirectRegex(Box::new(redirect)),
     );
     let strip = StripPrefix {
-        prefixes: [format!("{base}/dashboard/").into(), format!("{base}/dashboard").into()].into(),
+        prefixes: [
+            format!("{base}/dashboard/").into(),
+            format!("{base}/dashboard").into(),
+        ]
+        .into(),
         ..StripPrefix::default()
     };
     insert(
@@ -200,7 +245,10 @@ fn insert_api(objects: &mut Objects, api: &Api) {
 
 /// Runs of what is neither letter nor digit become one dash (Traefik: `provider.Normalize`).
 fn normalize(name: &str) -> String {
-    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = name
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
     words.join("-")
 }
 
@@ -217,7 +265,9 @@ mod tests {
     }
 
     fn objects(flags: &[&str]) -> Value {
-        let Payload::Snapshot(objects) = update(&config(flags)).payload else { panic!("no snapshot") };
+        let Payload::Snapshot(objects) = update(&config(flags)).payload else {
+            panic!("no snapshot")
+        };
         let object = |(key, entry): (ObjectKey, Entry)| match entry {
             Entry::Present(object) => (key.to_string(), serde_json::to_value(object).unwrap()),
             _ => panic!("{key} is not present"),
@@ -273,14 +323,26 @@ mod tests {
             "--entryPoints.strict.address=:82",
             "--entryPoints.strict.http.encodedCharacters.allowEncodedSlash=false",
         ]);
-        assert_eq!(objects["http.models.web"]["middlewares"], json!(["auth@file", "gzip@file"]));
-        assert_eq!(objects["http.models.quiet"]["observability"]["accessLogs"], false);
-        assert_eq!(objects["http.models.quiet"]["observability"]["metrics"], true);
+        assert_eq!(
+            objects["http.models.web"]["middlewares"],
+            json!(["auth@file", "gzip@file"])
+        );
+        assert_eq!(
+            objects["http.models.quiet"]["observability"]["accessLogs"],
+            false
+        );
+        assert_eq!(
+            objects["http.models.quiet"]["observability"]["metrics"],
+            true
+        );
         let config = config(&[
             "--entryPoints.strict.address=:82",
             "--entryPoints.strict.http.encodedCharacters.allowEncodedSlash=false",
         ]);
-        let denied = model(&config.entry_points["strict"]).unwrap().denied_encoded_path_characters.unwrap();
+        let denied = model(&config.entry_points["strict"])
+            .unwrap()
+            .denied_encoded_path_characters
+            .unwrap();
         assert!(!denied.allow_encoded_slash && denied.allow_encoded_hash);
     }
 
@@ -288,10 +350,15 @@ mod tests {
     fn ping_is_a_router_unless_it_is_routed_by_hand() {
         let objects = objects(&["--ping=true"]);
         assert_eq!(objects["http.routers.ping"]["rule"], "PathPrefix(`/ping`)");
-        assert_eq!(objects["http.routers.ping"]["entryPoints"], json!(["traefik"]));
+        assert_eq!(
+            objects["http.routers.ping"]["entryPoints"],
+            json!(["traefik"])
+        );
         assert_eq!(objects["http.routers.ping"]["priority"], i64::MAX);
         let manual = config(&["--ping=true", "--ping.manualRouting=true"]);
-        assert!(matches!(update(&manual).payload, Payload::Snapshot(objects) if objects.is_empty()));
+        assert!(
+            matches!(update(&manual).payload, Payload::Snapshot(objects) if objects.is_empty())
+        );
         assert!(services(&manual).contains(&("ping".into(), Internal::Ping)));
     }
 
@@ -303,9 +370,16 @@ mod tests {
         assert_eq!(plain["http.routers.dashboard"]["rule"], "PathPrefix(`/`)");
         assert_eq!(plain["http.routers.dashboard"]["priority"], i64::MAX - 2);
         assert!(plain.get("http.routers.debug").is_none());
-        let based = objects(&["--api.insecure=true", "--api.basePath=/base/", "--api.debug=true"]);
+        let based = objects(&[
+            "--api.insecure=true",
+            "--api.basePath=/base/",
+            "--api.debug=true",
+        ]);
         assert_eq!(based["http.routers.api"]["rule"], "PathPrefix(`/base/api`)");
-        assert_eq!(based["http.routers.debug"]["rule"], "PathPrefix(`/base/debug`)");
+        assert_eq!(
+            based["http.routers.debug"]["rule"],
+            "PathPrefix(`/base/debug`)"
+        );
         assert_eq!(
             based["http.middlewares.dashboard_stripprefix"]["stripPrefix"]["prefixes"],
             json!(["/base/dashboard/", "/base/dashboard"])
@@ -317,10 +391,16 @@ mod tests {
     #[test]
     fn services_follow_what_is_enabled() {
         let names = |flags: &[&str]| {
-            services(&config(flags)).into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+            services(&config(flags))
+                .into_iter()
+                .map(|(name, _)| name.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(&[]), ["noop"]);
-        assert_eq!(names(&["--api=true", "--ping=true"]), ["noop", "ping", "api", "dashboard"]);
+        assert_eq!(
+            names(&["--api=true", "--ping=true"]),
+            ["noop", "ping", "api", "dashboard"]
+        );
         assert_eq!(names(&["--api.dashboard=false"]), ["noop", "api"]);
     }
 }
