@@ -23,4 +23,5 @@ pub mod provider;
 pub mod router;
 pub mod rules;
 pub mod service;
+pub mod shard;
 pub mod watcher;

@@ -241,6 +241,7 @@ impl Exchange<'_> {
 
     /// The client has sent its request whole: its time for sending ends, that for reading begins.
     pub(crate) fn request_received(&mut self) {
+        self.request_read = true;
         self.downstream
             .set_deadline(after(self.local, self.entry_point.write_timeout));
     }

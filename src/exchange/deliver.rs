@@ -44,8 +44,8 @@ impl Exchange<'_> {
             return After::Abort;
         }
         // What is left of the request body would have to be read first; a close is simpler and sure.
-        let unread = !self.request.body.is_empty() && !self.request_body.is_spooled();
-        let keep_alive = !close && !unread && self.request.keep_alive && self.response.keep_alive;
+        let keep_alive =
+            !close && self.request_read && self.request.keep_alive && self.response.keep_alive;
         let mut head = self.local.io.buffer();
         self.write_head(keep_alive, &mut head);
         let mut tail = None;
@@ -80,7 +80,7 @@ impl Exchange<'_> {
         } = reply;
         hop::prepare_response(self.response);
         let endless = !self.response.reframe(self.request.version);
-        let keep_alive = !close && !endless && self.request.keep_alive && upload.is_none();
+        let keep_alive = !close && !endless && self.request.keep_alive && self.request_read;
         let framing = match self.response.body {
             BodyLength::Chunked => Framing::Chunked,
             _ => Framing::Identity,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::local::Local;
-use super::pipeline::Exchange;
+use super::pipeline::{BodyStart, Exchange};
 use super::pump::{Pump, PumpError};
 use crate::http::h1::{self, BodyDecoder};
 use crate::http::{BodyLength, Token, Version, forwarded, hop, status};
@@ -137,8 +137,8 @@ impl Exchange<'_> {
             local
                 .stats
                 .count(if reused { |s| &s.reused } else { |s| &s.dials });
-            let mut upload = self.request_body.start(self.request.body);
-            match self.attempt(&stream, transport, &mut upload).await {
+            let (mut upload, start) = self.request_body.start(self.request.body);
+            match self.attempt(&stream, transport, &mut upload, start).await {
                 Ok(upgraded) => {
                     let reply = self.reply(stream, pool, upload, in_flight);
                     return Ok(if upgraded {
@@ -186,6 +186,7 @@ impl Exchange<'_> {
         upstream: &Stream,
         transport: &Transport,
         upload: &mut Pump,
+        start: BodyStart,
     ) -> Result<bool, Cause> {
         let local = self.local;
         let mut head = local.io.buffer();
@@ -196,7 +197,7 @@ impl Exchange<'_> {
             upload.take_small(self.downstream, room, |bytes| head.extend_from_slice(bytes));
         }
         upstream.queue(head.freeze());
-        self.request_body.queue_spooled(upstream);
+        start.queue(upstream);
         if self.notes.wanted && self.notes.origin_started.is_none() {
             self.notes.origin_started = Some(local.io.now());
         }

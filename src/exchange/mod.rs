@@ -35,6 +35,7 @@ mod proxy_protocol;
 mod pump;
 mod record;
 mod settings;
+mod spool;
 mod tunnel;
 mod view;
 mod worker;

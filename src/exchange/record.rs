@@ -18,7 +18,7 @@ pub(crate) struct Notes {
     pub(crate) router: Option<Arc<str>>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) server_url: Option<Arc<str>>,
-    pub(crate) user: Vec<u8>,
+    pub(crate) user: String,
     pub(crate) status: u16,
     pub(crate) origin_status: Option<u16>,
     pub(crate) request_bytes: u64,

@@ -14,6 +14,7 @@
 mod compile;
 mod error;
 mod explain;
+mod groups;
 mod guard;
 mod host;
 mod lexer;
@@ -26,6 +27,7 @@ mod template;
 
 pub use error::RuleError;
 pub use explain::{Clause, Explanation};
+pub use groups::{GroupRegex, Groups, MAX_GROUPS, RegexError};
 pub use guard::{Guard, HostGuard, MAX_GUARD_PATH_BYTES, MAX_GUARDS, PathGuard};
 pub(crate) use host::{index_key as host_index_key, wildcard_key as host_wildcard_key};
 pub use parser::{MAX_DEPTH, MAX_RULE_BYTES};

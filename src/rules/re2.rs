@@ -39,15 +39,7 @@ const MAX_REPEAT: u32 = 1000;
 const MAX_GROUPS: usize = 200;
 
 pub(super) fn translate(pattern: &str) -> Result<Translated, BadPattern> {
-    let mut translator = Translator {
-        pattern,
-        pos: 0,
-        out: String::with_capacity(pattern.len() + 8),
-        open: Vec::new(),
-        names: Vec::new(),
-        last: Last::Nothing,
-        prefix: Prefix::Start,
-    };
+    let mut translator = Translator::new(pattern, false);
     translator.run()?;
     let prefix = match translator.prefix {
         Prefix::Collecting(text) | Prefix::Done(text) => Some(text.into_bytes()),
@@ -57,6 +49,15 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, BadPattern> {
         text: translator.out,
         prefix,
     })
+}
+
+/// As [`translate`], the groups kept: the expression, and the names of its groups, in order from group 1.
+pub(super) fn translate_with_groups(
+    pattern: &str,
+) -> Result<(String, Vec<Option<&str>>), BadPattern> {
+    let mut translator = Translator::new(pattern, true);
+    translator.run()?;
+    Ok((translator.out, translator.groups))
 }
 
 /// Appends `text` so that it matches itself.
@@ -96,11 +97,29 @@ struct Translator<'p> {
     /// Places of the groups that are open.
     open: Vec<usize>,
     names: Vec<&'p str>,
+    /// Whether groups stay groups.
+    keep_groups: bool,
+    /// The names of all groups so far.
+    groups: Vec<Option<&'p str>>,
     last: Last,
     prefix: Prefix,
 }
 
 impl<'p> Translator<'p> {
+    fn new(pattern: &'p str, keep_groups: bool) -> Self {
+        Translator {
+            pattern,
+            pos: 0,
+            out: String::with_capacity(pattern.len() + 8),
+            open: Vec::new(),
+            names: Vec::new(),
+            keep_groups,
+            groups: Vec::new(),
+            last: Last::Nothing,
+            prefix: Prefix::Start,
+        }
+    }
+
     fn rest(&self) -> &'p str {
         &self.pattern[self.pos..]
     }
@@ -244,7 +263,7 @@ impl<'p> Translator<'p> {
         self.last = Last::Nothing;
         if !rest.starts_with("(?") {
             self.open.push(at);
-            self.push(1, "(?:");
+            self.begin_group(1, None);
             return Ok(());
         }
         let name_at = if rest.starts_with("(?P<") {
@@ -272,10 +291,15 @@ impl<'p> Translator<'p> {
             }
             self.names.push(name);
             self.open.push(at);
-            self.push(name_at + len + 1, "(?:");
+            self.begin_group(name_at + len + 1, Some(name));
             return Ok(());
         }
         self.flags(at)
+    }
+
+    fn begin_group(&mut self, len: usize, name: Option<&'p str>) {
+        self.groups.push(name);
+        self.push(len, if self.keep_groups { "(" } else { "(?:" });
     }
 
     /// `(?flags)` or `(?flags:`

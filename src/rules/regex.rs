@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use regex_automata::Input;
 use regex_automata::meta::{Cache, Config, Regex};
-use regex_automata::util::syntax;
+use regex_automata::util::{primitives::NonMaxUsize, syntax};
 use rustc_hash::FxHashMap;
 
 use super::query;
@@ -159,6 +159,29 @@ impl RegexCaches {
     }
 
     fn search(&mut self, pattern: &Pattern, text: &[u8]) -> bool {
+        let input = Input::new(text).earliest(true);
+        let cache = self.cache_of(pattern);
+        pattern.0.regex.search_half_with(cache, &input).is_some()
+    }
+
+    /// Finds the leftmost match at `from` or later and the places of its groups.
+    pub(super) fn find_groups(
+        &mut self,
+        pattern: &Pattern,
+        text: &[u8],
+        from: usize,
+        slots: &mut [Option<NonMaxUsize>],
+    ) -> bool {
+        let input = Input::new(text).range(from..);
+        let cache = self.cache_of(pattern);
+        pattern
+            .0
+            .regex
+            .search_slots_with(cache, &input, slots)
+            .is_some()
+    }
+
+    fn cache_of(&mut self, pattern: &Pattern) -> &mut Cache {
         let compiled = &*pattern.0;
         if self.caches.len() >= MAX_REGEX_CACHES && !self.caches.contains_key(&compiled.id) {
             self.make_room();
@@ -168,11 +191,7 @@ impl RegexCaches {
             used: true,
         });
         slot.used = true;
-        let input = Input::new(text).earliest(true);
-        compiled
-            .regex
-            .search_half_with(&mut slot.cache, &input)
-            .is_some()
+        &mut slot.cache
     }
 
     #[cold]
