@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod exchange;
 pub mod http;
 pub mod io;
 pub mod middleware;
