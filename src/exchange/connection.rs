@@ -38,7 +38,11 @@ pub(crate) struct Scratch {
 /// Serves `stream` until it is idle, then parks it; or until it ends.
 pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scratch) {
     let mut tag = ConnectionTag::unpack(stream.tag());
-    let Some(entry_point) = local.settings.entry_points.get(usize::from(tag.entry_point)) else {
+    let Some(entry_point) = local
+        .settings
+        .entry_points
+        .get(usize::from(tag.entry_point))
+    else {
         return;
     };
     let peer = stream.peer_addr().unwrap_or(NO_ADDRESS);
@@ -62,14 +66,23 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         stream.set_deadline(after(local, entry_point.read_timeout));
         match read_request(&stream, entry_point, scratch).await {
             Head::Complete => {}
-            Head::Ended(_) | Head::Failed(..) => return,
+            Head::Ended => return,
             Head::Malformed(error) => {
                 local.stats.count(|s| &s.refused);
                 return refuse(local, stream, error);
             }
         }
         tag.requests += 1;
-        let outcome = exchange(local, entry_point, &stream, client, &forwarded, tag, scratch).await;
+        let outcome = exchange(
+            local,
+            entry_point,
+            &stream,
+            client,
+            &forwarded,
+            tag,
+            scratch,
+        )
+        .await;
         match outcome {
             After::KeepAlive => {}
             After::Close => return stream.close_gracefully(),
@@ -96,7 +109,11 @@ const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)
 
 /// When a limit that may be off (zero) ends.
 pub fn limit(now: Instant, timeout: Duration) -> Instant {
-    if timeout.is_zero() { Instant::NEVER } else { now + timeout }
+    if timeout.is_zero() {
+        Instant::NEVER
+    } else {
+        now + timeout
+    }
 }
 
 fn after(local: &Local, timeout: Duration) -> Option<Instant> {
@@ -111,7 +128,9 @@ async fn read_request(
     let request = &mut scratch.request;
     scratch
         .partial
-        .read(stream, |bytes| h1::parse_request(bytes, &entry_point.limits, request))
+        .read(stream, |bytes| {
+            h1::parse_request(bytes, &entry_point.limits, request)
+        })
         .await
 }
 
@@ -156,8 +175,7 @@ fn is_worn_out(local: &Local, entry_point: &EntryPointSettings, tag: ConnectionT
         return true;
     }
     let oldest = entry_point.keep_alive_max_time;
-    !oldest.is_zero()
-        && tag.age(local.io.now()) >= oldest
+    !oldest.is_zero() && tag.age(local.io.now()) >= oldest
 }
 
 /// Counts a running exchange, also when it is cancelled or panics.
@@ -181,7 +199,9 @@ impl Drop for Active<'_> {
 impl Exchange<'_> {
     /// Finds the router for the request and runs it.
     async fn route(&mut self) -> Reply {
-        if self.request.target_form == TargetForm::Asterisk && self.request.method == Method::Options {
+        if self.request.target_form == TargetForm::Asterisk
+            && self.request.method == Method::Options
+        {
             // As Go's server does: the question is about the proxy, not about a route.
             self.response.start(200, 0);
             return Reply::Fixed(Cow::Borrowed(b""));
@@ -192,7 +212,11 @@ impl Exchange<'_> {
         let Some(routes) = view.entry_points.get(entry_point) else {
             return self.fail(Cause::NoRoute);
         };
-        let table = if self.peer.is_tls() { &routes.https } else { &routes.http };
+        let table = if self.peer.is_tls() {
+            &routes.https
+        } else {
+            &routes.http
+        };
         let found = {
             let request = RouteRequest {
                 head: self.request,
@@ -217,6 +241,7 @@ impl Exchange<'_> {
 
     /// The client has sent its request whole: its time for sending ends, that for reading begins.
     pub(crate) fn request_received(&mut self) {
+        self.request_read = true;
         self.downstream
             .set_deadline(after(self.local, self.entry_point.write_timeout));
     }

@@ -44,8 +44,8 @@ impl Exchange<'_> {
             return After::Abort;
         }
         // What is left of the request body would have to be read first; a close is simpler and sure.
-        let unread = !self.request.body.is_empty() && !self.request_body.is_spooled();
-        let keep_alive = !close && !unread && self.request.keep_alive && self.response.keep_alive;
+        let keep_alive =
+            !close && self.request_read && self.request.keep_alive && self.response.keep_alive;
         let mut head = self.local.io.buffer();
         self.write_head(keep_alive, &mut head);
         let mut tail = None;
@@ -61,14 +61,26 @@ impl Exchange<'_> {
         if let Some(tail) = tail {
             self.downstream.queue(tail);
         }
-        if keep_alive { After::KeepAlive } else { After::Close }
+        if keep_alive {
+            After::KeepAlive
+        } else {
+            After::Close
+        }
     }
 
     async fn deliver_upstream(&mut self, reply: UpstreamReply, close: bool) -> After {
-        let UpstreamReply { stream, pool, body, length, mut upload, reusable, _in_flight } = reply;
+        let UpstreamReply {
+            stream,
+            pool,
+            body,
+            length,
+            mut upload,
+            reusable,
+            _in_flight,
+        } = reply;
         hop::prepare_response(self.response);
         let endless = !self.response.reframe(self.request.version);
-        let keep_alive = !close && !endless && self.request.keep_alive && upload.is_none();
+        let keep_alive = !close && !endless && self.request.keep_alive && self.request_read;
         let framing = match self.response.body {
             BodyLength::Chunked => Framing::Chunked,
             _ => Framing::Identity,
@@ -82,7 +94,8 @@ impl Exchange<'_> {
         let mut result = Ok(());
         if !download.is_done() || upload.is_some() {
             let downstream = self.downstream;
-            result = poll_fn(|cx| poll_both(cx, downstream, &stream, &mut upload, &mut download)).await;
+            result =
+                poll_fn(|cx| poll_both(cx, downstream, &stream, &mut upload, &mut download)).await;
         }
         self.notes.response_bytes = download.moved();
         if let Some(started) = self.notes.origin_started {
@@ -100,7 +113,11 @@ impl Exchange<'_> {
         if reusable && upload.is_none() {
             pool.put(stream, &self.local.io);
         }
-        if keep_alive { After::KeepAlive } else { After::Close }
+        if keep_alive {
+            After::KeepAlive
+        } else {
+            After::Close
+        }
     }
 
     async fn deliver_tunnel(&mut self, reply: UpstreamReply) -> After {
@@ -120,7 +137,15 @@ impl Exchange<'_> {
     pub(crate) fn write_head(&self, keep_alive: bool, out: &mut Buffer) {
         self.local.with_date(|date| {
             let version = self.request.version;
-            write_response(self.response, ResponseOptions { version, keep_alive, date }, out);
+            write_response(
+                self.response,
+                ResponseOptions {
+                    version,
+                    keep_alive,
+                    date,
+                },
+                out,
+            );
         });
     }
 }
@@ -144,4 +169,3 @@ fn poll_both(
     ready!(download.poll(cx, upstream, downstream))?;
     Poll::Ready(Ok(()))
 }
-

@@ -13,11 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::local::Local;
-use super::pipeline::Exchange;
+use super::pipeline::{BodyStart, Exchange};
 use super::pump::{Pump, PumpError};
-use crate::http::{Cause, ResponseError};
 use crate::http::h1::{self, BodyDecoder};
 use crate::http::{BodyLength, Token, Version, forwarded, hop, status};
+use crate::http::{Cause, ResponseError};
 use crate::io::{Address, Chunk, Stream};
 use crate::router::mailbox::Health;
 use crate::router::snapshot::{ServiceSlot, Snapshot};
@@ -125,19 +125,27 @@ impl Exchange<'_> {
         }
         self.prepare_for_hop(server, balancer);
         let transport = &*balancer.transport;
-        let pool = local.pools.get(server.pool, transport, local.settings.shards);
+        let pool = local
+            .pools
+            .get(server.pool, transport, local.settings.shards);
         let mut pooled = pool.take(&local.io);
         loop {
             let (stream, reused) = match pooled.take() {
                 Some(stream) => (stream, true),
                 None => (dial(local, server, transport).await?, false),
             };
-            local.stats.count(if reused { |s| &s.reused } else { |s| &s.dials });
-            let mut upload = self.request_body.start(&stream, self.request.body);
-            match self.attempt(&stream, transport, &mut upload).await {
+            local
+                .stats
+                .count(if reused { |s| &s.reused } else { |s| &s.dials });
+            let (mut upload, start) = self.request_body.start(self.request.body);
+            match self.attempt(&stream, transport, &mut upload, start).await {
                 Ok(upgraded) => {
                     let reply = self.reply(stream, pool, upload, in_flight);
-                    return Ok(if upgraded { Reply::Tunnel(reply) } else { Reply::Upstream(reply) });
+                    return Ok(if upgraded {
+                        Reply::Tunnel(reply)
+                    } else {
+                        Reply::Upstream(reply)
+                    });
                 }
                 Err(Cause::UpstreamClosed) if reused && self.is_replayable() => {
                     local.stats.count(|s| &s.replayed);
@@ -178,21 +186,26 @@ impl Exchange<'_> {
         upstream: &Stream,
         transport: &Transport,
         upload: &mut Pump,
+        start: BodyStart,
     ) -> Result<bool, Cause> {
         let local = self.local;
         let mut head = local.io.buffer();
         h1::write_request(self.request, &mut head);
         let expecting = self.request.expect_continue && !upload.is_done();
-        if !expecting && let Some(downstream) = self.request_body.stream(self.downstream) {
+        if !expecting {
             let room = head.spare_len();
-            upload.take_small(downstream, room, |bytes| head.extend_from_slice(bytes));
+            upload.take_small(self.downstream, room, |bytes| head.extend_from_slice(bytes));
         }
         upstream.queue(head.freeze());
-        self.request_body.queue_spooled(upstream);
+        start.queue(upstream);
         if self.notes.wanted && self.notes.origin_started.is_none() {
             self.notes.origin_started = Some(local.io.now());
         }
-        let mut waits = if expecting { Continue::Wait } else { Continue::Go };
+        let mut waits = if expecting {
+            Continue::Wait
+        } else {
+            Continue::Go
+        };
         let grace = local.io.now() + CONTINUE_GRACE;
         let timeout = transport.response_header_timeout;
         let mut timed = false;
@@ -211,7 +224,9 @@ impl Exchange<'_> {
                 Event::Uploaded => continue,
                 Event::Readable => {}
             }
-            let Some(chunk) = upstream.take() else { continue };
+            let Some(chunk) = upstream.take() else {
+                continue;
+            };
             if !self.take_response_bytes(chunk, upstream)? {
                 continue;
             }
@@ -370,7 +385,9 @@ fn upstream_event(readable: io::Result<bool>) -> Result<Event, Cause> {
 /// What a failed upload means to the exchange.
 pub(crate) fn upload_failure(error: &PumpError) -> Cause {
     match error {
-        PumpError::From(error) if error.kind() == io::ErrorKind::UnexpectedEof => Cause::TruncatedBody,
+        PumpError::From(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Cause::TruncatedBody
+        }
         PumpError::From(error) => client_failure(error),
         PumpError::To(_) => Cause::UpstreamClosed,
         PumpError::Malformed(error) => Cause::MalformedBody(*error),
@@ -390,7 +407,11 @@ async fn dial(local: &Local, server: &Server, transport: &Transport) -> Result<S
         return dial_addresses(local, server).await;
     }
     let deadline = local.io.now() + transport.dial_timeout;
-    match local.io.timeout(deadline, dial_addresses(local, server)).await {
+    match local
+        .io
+        .timeout(deadline, dial_addresses(local, server))
+        .await
+    {
         Ok(result) => result,
         Err(_elapsed) => Err(Cause::DialTimeout),
     }

@@ -1,8 +1,6 @@
 //! Reading a head from a stream: in the common case straight from the one received buffer that holds it
 //! whole, otherwise gathered until it is complete. Slow drips are scanned once, not again and again.
 
-use std::io;
-
 use crate::http::h1::HeadScanner;
 use crate::io::{Chunk, Stream};
 
@@ -20,10 +18,8 @@ const KEPT_BYTES: usize = 16 * 1024;
 pub(crate) enum Head<E> {
     /// The head is complete.
     Complete,
-    /// The stream ended; `true` if it did so in the middle of a head.
-    Ended(bool),
-    /// Receiving failed or took too long; `true` in the middle of a head.
-    Failed(io::Error, bool),
+    /// The stream ended, failed or took too long.
+    Ended,
     /// The head is malformed.
     Malformed(E),
 }
@@ -44,8 +40,7 @@ impl PartialHead {
                 Some(chunk) => chunk,
                 None => match stream.readable().await {
                     Ok(true) => continue,
-                    Ok(false) => return Head::Ended(!self.bytes.is_empty()),
-                    Err(error) => return Head::Failed(error, !self.bytes.is_empty()),
+                    Ok(false) | Err(_) => return Head::Ended,
                 },
             };
             match self.take_in(chunk, stream, &mut parse) {

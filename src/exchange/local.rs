@@ -16,9 +16,9 @@ use crate::middleware::FilterMemory;
 use crate::observe::access_log::RecordSink;
 use crate::router::mailbox::Health;
 use crate::rules::RegexCaches;
-use crate::service::{PoolId, Service, StateId};
 use crate::service::balancer::Balancer;
 use crate::service::pool::Pools;
+use crate::service::{PoolId, Service, StateId};
 
 /// What a shard is given when it starts.
 pub struct LocalSettings {
@@ -180,5 +180,6 @@ impl ExchangeStats {
 
 /// Time since the Unix epoch; zero for a clock before it.
 pub(super) fn unix_time(wall: SystemTime) -> Duration {
-    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    wall.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }

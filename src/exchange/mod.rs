@@ -21,6 +21,7 @@
 //! Everything here runs on a shard: no lock, no clock, no logging, and on a plain keep-alive route no
 //! allocation after warm-up.
 
+mod around;
 mod connection;
 mod deliver;
 mod edge;
@@ -34,6 +35,7 @@ mod proxy_protocol;
 mod pump;
 mod record;
 mod settings;
+mod spool;
 mod tunnel;
 mod view;
 mod worker;

@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rustc_hash::FxHashMap;
 
 use crate::io::Notifier;
-use crate::middleware::auth;
 
 /// Most jobs waiting for a thread, over all shards.
 pub const MAX_QUEUED_JOBS: usize = 1024;
@@ -31,7 +30,7 @@ pub struct Overloaded;
 pub struct Offload {
     pool: OffloadPool,
     notifier: Notifier,
-    answers: (Sender<(u64, auth::Outcome)>, Receiver<(u64, auth::Outcome)>),
+    answers: (Sender<(u64, bool)>, Receiver<(u64, bool)>),
     waiting: RefCell<Waiting>,
 }
 
@@ -43,7 +42,7 @@ struct Waiting {
 
 #[derive(Default)]
 struct Ticket {
-    answer: Option<auth::Outcome>,
+    answer: Option<bool>,
     waker: Option<Waker>,
 }
 
@@ -76,7 +75,10 @@ impl Offload {
     ///
     /// # Errors
     /// [`Overloaded`] when the queue is full; nothing has been started then.
-    pub async fn run(&self, job: auth::Job) -> Result<auth::Outcome, Overloaded> {
+    pub async fn run(
+        &self,
+        job: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<bool, Overloaded> {
         let id = {
             let mut waiting = self.waiting.borrow_mut();
             waiting.next += 1;
@@ -84,7 +86,7 @@ impl Offload {
         };
         let (answers, notifier) = (self.answers.0.clone(), self.notifier.clone());
         let job: Job = Box::new(move || {
-            let answer = job.run();
+            let answer = job();
             // The receiver lives as long as its shard; a full queue cannot be, it holds every job there is.
             if answers.send((id, answer)).is_ok() {
                 notifier.notify();
@@ -94,11 +96,17 @@ impl Offload {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Overloaded),
         }
-        self.waiting.borrow_mut().tickets.insert(id, Ticket::default());
+        self.waiting
+            .borrow_mut()
+            .tickets
+            .insert(id, Ticket::default());
         let forget = Forget { offload: self, id };
         let answer = poll_fn(|cx| {
             let mut waiting = self.waiting.borrow_mut();
-            let ticket = waiting.tickets.get_mut(&forget.id).expect("until forgotten");
+            let ticket = waiting
+                .tickets
+                .get_mut(&forget.id)
+                .expect("until forgotten");
             match ticket.answer {
                 Some(answer) => Poll::Ready(answer),
                 None => {

@@ -15,7 +15,7 @@ use super::local::Local;
 use super::pump::{Framing, Pump};
 use super::record::Notes;
 use super::settings::EntryPointSettings;
-use crate::http::h1::BodyDecoder;
+use crate::http::h1::{BodyDecoder, chunk_header};
 use crate::http::{BodyLength, Cause, Peer, RequestHead, ResponseHead};
 use crate::io::{Chunk, Stream};
 use crate::middleware::{FilterContext, LocalResponse, Middleware, PathMarks, Verdict};
@@ -39,6 +39,11 @@ pub(crate) struct Exchange<'a> {
     /// Scratch space; whoever uses it clears it first.
     pub(crate) bytes: &'a mut Vec<u8>,
     pub(crate) notes: &'a mut Notes,
+    /// Whether the request has been read from the client's connection to its end. If not, the
+    /// connection cannot carry another one.
+    pub(crate) request_read: bool,
+    /// Why the last attempt to forward had no answer from a server.
+    pub(crate) failure: Option<Cause>,
 }
 
 /// Where the body of the request is.
@@ -49,6 +54,8 @@ pub(crate) enum RequestBody {
     Taken,
     /// In memory: it can be sent again.
     Spooled(Vec<u8>),
+    /// Its beginning in memory, the rest on the client's connection: it outgrew what may be kept.
+    Begun(Vec<u8>, BodyDecoder),
 }
 
 impl<'a> Exchange<'a> {
@@ -76,6 +83,8 @@ impl<'a> Exchange<'a> {
             path_marks: &mut scratch.path_marks,
             bytes: &mut scratch.bytes,
             notes: &mut scratch.notes,
+            request_read: false,
+            failure: None,
         }
     }
 
@@ -128,7 +137,8 @@ impl<'a> Exchange<'a> {
             match &named.middleware {
                 Middleware::Retry(retry) => self.retry(retry, snapshot, route, inner).await,
                 Middleware::Errors(errors) => {
-                    self.errors(errors, named.service, snapshot, route, inner).await
+                    self.errors(errors, named.service, snapshot, route, inner)
+                        .await
                 }
                 Middleware::Buffering(buffering) => {
                     self.buffering(buffering, snapshot, route, inner).await
@@ -148,7 +158,10 @@ impl<'a> Exchange<'a> {
     async fn forward_or_fail(&mut self, snapshot: &Snapshot, route: &Route) -> Reply {
         match self.forward(snapshot, route.service).await {
             Ok(reply) => reply,
-            Err(cause) => self.fail(cause),
+            Err(cause) => {
+                self.failure = Some(cause);
+                self.fail(cause)
+            }
         }
     }
 
@@ -159,10 +172,13 @@ impl<'a> Exchange<'a> {
             match verdict {
                 Verdict::Continue => return None,
                 Verdict::Respond(answer) => return Some(self.answer(answer)),
-                Verdict::Verify(job) => match self.local.offload.run(job).await {
-                    Ok(outcome) => self.local.memory.borrow_mut().auth.record(outcome),
-                    Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),
-                },
+                Verdict::Verify(job) => {
+                    let (key, work) = job.into_parts();
+                    match self.local.offload.run(work).await {
+                        Ok(good) => self.local.memory.borrow_mut().auth.remember(key, good),
+                        Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),
+                    }
+                }
             }
         }
     }
@@ -182,7 +198,7 @@ impl<'a> Exchange<'a> {
             regex: &mut self.local.regex.borrow_mut(),
             memory: &mut self.local.memory.borrow_mut(),
             path: self.path_marks,
-            user: &mut self.notes.user,
+            username: &mut self.notes.user,
         };
         run(self.request, self.response, &mut cx)
     }
@@ -202,34 +218,59 @@ impl<'a> Exchange<'a> {
 }
 
 impl RequestBody {
-    /// Begins to send the body to a server; the pump is done at once when there is nothing to stream.
-    pub(crate) fn start(&mut self, length: BodyLength) -> Pump {
+    /// Begins to send the body: queues what is in memory and returns the pump for what is not, which is
+    /// done at once if that is nothing. Follows the head in `upstream`'s queue.
+    pub(crate) fn start(&mut self, length: BodyLength) -> (Pump, BodyStart) {
+        let (framing, expected) = match length {
+            BodyLength::Length(n) => (Framing::Identity, Some(n)),
+            _ => (Framing::Chunked, None),
+        };
         match std::mem::replace(self, RequestBody::Taken) {
             RequestBody::Stream(decoder) => {
-                let (framing, expected) = match length {
-                    BodyLength::Length(n) => (Framing::Identity, Some(n)),
-                    _ => (Framing::Chunked, None),
+                (Pump::new(decoder, framing, expected), BodyStart::Nothing)
+            }
+            RequestBody::Taken => (Pump::finished(), BodyStart::Nothing),
+            RequestBody::Spooled(bytes) => {
+                *self = RequestBody::Spooled(bytes.clone());
+                (Pump::finished(), BodyStart::Bytes(bytes))
+            }
+            RequestBody::Begun(bytes, decoder) => {
+                let rest = expected.map(|n| n.saturating_sub(bytes.len() as u64));
+                let start = match framing {
+                    Framing::Chunked => BodyStart::Chunk(bytes),
+                    _ => BodyStart::Bytes(bytes),
                 };
-                Pump::new(decoder, framing, expected)
+                (Pump::new(decoder, framing, rest), start)
             }
-            RequestBody::Taken => Pump::finished(),
-            spooled @ RequestBody::Spooled(_) => {
-                *self = spooled;
-                Pump::finished()
-            }
-        }
-    }
-
-    /// Queues a body that is in memory.
-    pub(crate) fn queue_spooled(&self, upstream: &Stream) {
-        if let RequestBody::Spooled(bytes) = self
-            && !bytes.is_empty()
-        {
-            upstream.queue(Chunk::from_vec(bytes.clone()));
         }
     }
 
     pub(crate) fn is_spooled(&self) -> bool {
         matches!(self, RequestBody::Spooled(_))
+    }
+}
+
+/// The part of a body that is in memory when it begins to be sent.
+pub(crate) enum BodyStart {
+    /// None of it.
+    Nothing,
+    /// These bytes, as they are.
+    Bytes(Vec<u8>),
+    /// These bytes, as a chunk.
+    Chunk(Vec<u8>),
+}
+
+impl BodyStart {
+    /// Queues the bytes behind the head.
+    pub(crate) fn queue(self, upstream: &Stream) {
+        match self {
+            BodyStart::Bytes(bytes) if !bytes.is_empty() => upstream.queue(Chunk::from_vec(bytes)),
+            BodyStart::Chunk(bytes) if !bytes.is_empty() => {
+                upstream.queue_slice(chunk_header(bytes.len()).as_ref());
+                upstream.queue(Chunk::from_vec(bytes));
+                upstream.queue_slice(b"\r\n");
+            }
+            BodyStart::Nothing | BodyStart::Bytes(_) | BodyStart::Chunk(_) => {}
+        }
     }
 }

@@ -58,7 +58,11 @@ fn begins_like(input: &[u8], prefix: &[u8]) -> bool {
 fn parse_v1(input: &[u8]) -> Result<Parsed, BrokenHeader> {
     let window = &input[..input.len().min(MAX_V1_BYTES)];
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
-        return if window.len() == MAX_V1_BYTES { Err(BrokenHeader) } else { Ok(Parsed::Incomplete) };
+        return if window.len() == MAX_V1_BYTES {
+            Err(BrokenHeader)
+        } else {
+            Ok(Parsed::Incomplete)
+        };
     };
     let line = std::str::from_utf8(&window[..end]).map_err(|_| BrokenHeader)?;
     let mut words = line.split(' ').skip(1);
@@ -79,7 +83,10 @@ fn parse_v1(input: &[u8]) -> Result<Parsed, BrokenHeader> {
         }
         _ => return Err(BrokenHeader),
     };
-    Ok(Parsed::Present(Header { len: end + 2, client }))
+    Ok(Parsed::Present(Header {
+        len: end + 2,
+        client,
+    }))
 }
 
 fn address(family: &str, text: &str) -> Result<IpAddr, BrokenHeader> {
@@ -98,8 +105,9 @@ fn port(text: &str) -> Result<u16, BrokenHeader> {
 }
 
 fn parse_v2(input: &[u8]) -> Result<Parsed, BrokenHeader> {
-    let Some((&[command, family, high, low], rest)) =
-        input.get(12..).and_then(|rest| rest.split_first_chunk::<4>())
+    let Some((&[command, family, high, low], rest)) = input
+        .get(12..)
+        .and_then(|rest| rest.split_first_chunk::<4>())
     else {
         return Ok(Parsed::Incomplete);
     };
@@ -119,7 +127,10 @@ fn parse_v2(input: &[u8]) -> Result<Parsed, BrokenHeader> {
         },
         _ => return Err(BrokenHeader),
     };
-    Ok(Parsed::Present(Header { len: 16 + length, client }))
+    Ok(Parsed::Present(Header {
+        len: 16 + length,
+        client,
+    }))
 }
 
 /// Source address and port of a block of two addresses of N bytes and two ports.
@@ -129,7 +140,10 @@ where
 {
     let (source, rest) = body.split_first_chunk::<N>().ok_or(BrokenHeader)?;
     let ports = rest.get(N..N + 4).ok_or(BrokenHeader)?;
-    Ok(SocketAddr::new(source.into_ip(), u16::from_be_bytes([ports[0], ports[1]])))
+    Ok(SocketAddr::new(
+        source.into_ip(),
+        u16::from_be_bytes([ports[0], ports[1]]),
+    ))
 }
 
 trait IntoIp {
@@ -181,7 +195,10 @@ mod tests {
     fn version_2_gives_the_source_and_skips_tlvs() {
         let mut body = vec![1, 2, 3, 4, 5, 6, 7, 8, 0, 80, 1, 187];
         body.extend([0x04, 0, 1, 0]);
-        assert_eq!(parse(&v2(0x21, 0x11, &body)), present(32, Some("1.2.3.4:80")));
+        assert_eq!(
+            parse(&v2(0x21, 0x11, &body)),
+            present(32, Some("1.2.3.4:80"))
+        );
         let mut body = vec![0; 36];
         body[15] = 1;
         body[33] = 9;

@@ -81,7 +81,9 @@ impl Pump {
     /// Whether a body of a declared length lies in the inbox whole and is small enough to be copied
     /// behind its head: then it is taken out and appended to `head` by `put`.
     pub(crate) fn take_small(&mut self, from: &Stream, room: usize, put: impl FnOnce(&[u8])) {
-        let Some(expected) = self.expected else { return };
+        let Some(expected) = self.expected else {
+            return;
+        };
         if self.done || self.framing != Framing::Identity || expected > room as u64 {
             return;
         }
@@ -162,7 +164,7 @@ impl Pump {
         match self.framing {
             Framing::Identity => to.queue(data),
             Framing::Chunked => {
-                to.queue_slice(chunk_header(data.len()).as_bytes());
+                to.queue_slice(chunk_header(data.len()).as_ref());
                 to.queue(data);
                 to.queue_slice(b"\r\n");
             }
@@ -177,7 +179,6 @@ impl Pump {
         match self.decoder.trailers() {
             Some(trailers) if !trailers.is_empty() => {
                 let mut tail = to.handle().buffer();
-                tail.extend_from_slice(b"0\r\n");
                 write_trailers(trailers, &mut tail);
                 to.queue(tail.freeze());
             }

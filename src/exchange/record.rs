@@ -18,7 +18,7 @@ pub(crate) struct Notes {
     pub(crate) router: Option<Arc<str>>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) server_url: Option<Arc<str>>,
-    pub(crate) user: Vec<u8>,
+    pub(crate) user: String,
     pub(crate) status: u16,
     pub(crate) origin_status: Option<u16>,
     pub(crate) request_bytes: u64,
@@ -33,7 +33,11 @@ impl Notes {
     pub(crate) fn start(&mut self, local: &Local) {
         let mut user = std::mem::take(&mut self.user);
         user.clear();
-        *self = Self { user, started: Some(local.io.now()), ..Self::default() };
+        *self = Self {
+            user,
+            started: Some(local.io.now()),
+            ..Self::default()
+        };
     }
 }
 
@@ -45,14 +49,18 @@ impl Exchange<'_> {
         }
         let now = self.local.io.now();
         let notes = &*self.notes;
-        let duration = notes.started.map_or(Duration::ZERO, |at| now.saturating_since(at));
+        let duration = notes
+            .started
+            .map_or(Duration::ZERO, |at| now.saturating_since(at));
         self.local.records.write(&AccessRecord {
             started: unix_time(self.local.io.wall()).saturating_sub(duration),
             duration,
             origin_duration: notes.origin_duration,
             client: self.client_addr,
             forwarded_for: self.request.fields.get(Token::XForwardedFor),
-            username: std::str::from_utf8(&notes.user).ok().filter(|user| !user.is_empty()),
+            username: std::str::from_utf8(&notes.user)
+                .ok()
+                .filter(|user| !user.is_empty()),
             method: self.request.method_bytes(),
             target: self.request.raw_target(),
             protocol: match self.request.version {

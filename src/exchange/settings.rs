@@ -51,6 +51,10 @@ pub struct ProxyProtocol {
 impl ProxyProtocol {
     /// Whether a header from `peer` is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.insecure || self.trusted.iter().any(|net| net.contains(&peer.to_canonical()))
+        self.insecure
+            || self
+                .trusted
+                .iter()
+                .any(|net| net.contains(&peer.to_canonical()))
     }
 }

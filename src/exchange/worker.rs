@@ -96,7 +96,12 @@ impl ConnectionTag {
 /// The tag of a connection accepted now on an entry point.
 pub fn tag_of(entry_point: u8, now: Instant) -> u64 {
     let accepted = u32::try_from(seconds(now)).unwrap_or(u32::MAX);
-    ConnectionTag { entry_point, requests: 0, accepted }.pack()
+    ConnectionTag {
+        entry_point,
+        requests: 0,
+        accepted,
+    }
+    .pack()
 }
 
 fn seconds(now: Instant) -> u64 {
@@ -109,10 +114,21 @@ mod tests {
 
     #[test]
     fn a_tag_unpacks_to_what_was_packed_and_requests_saturate() {
-        let tag = ConnectionTag { entry_point: 255, requests: 0xff_ffff, accepted: u32::MAX };
+        let tag = ConnectionTag {
+            entry_point: 255,
+            requests: 0xff_ffff,
+            accepted: u32::MAX,
+        };
         assert_eq!(ConnectionTag::unpack(tag.pack()), tag);
-        let tag = ConnectionTag { entry_point: 3, requests: 0x100_0005, accepted: 7 };
-        let want = ConnectionTag { requests: 0xff_ffff, ..tag };
+        let tag = ConnectionTag {
+            entry_point: 3,
+            requests: 0x100_0005,
+            accepted: 7,
+        };
+        let want = ConnectionTag {
+            requests: 0xff_ffff,
+            ..tag
+        };
         assert_eq!(ConnectionTag::unpack(tag.pack()), want);
     }
 }

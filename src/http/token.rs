@@ -68,6 +68,7 @@ tokens! {
     From = "From",
     Http2Settings = "Http2-Settings",
     IdempotencyKey = "Idempotency-Key",
+    XIdempotencyKey = "X-Idempotency-Key",
     IfMatch = "If-Match",
     IfModifiedSince = "If-Modified-Since",
     IfNoneMatch = "If-None-Match",

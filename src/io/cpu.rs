@@ -22,7 +22,9 @@ pub fn affinity() -> Vec<usize> {
     }
     let bits = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
     // SAFETY: `CPU_ISSET` reads one bit of `set`; every index is below `CPU_SETSIZE`.
-    let cpus: Vec<usize> = (0..bits).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect();
+    let cpus: Vec<usize> = (0..bits)
+        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
+        .collect();
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
@@ -40,8 +42,13 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     // SAFETY: `cpu` was checked to be below `CPU_SETSIZE`, so the bit lies inside `set`.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: `set` lives for the call and its true size is passed; pid 0 means the calling thread.
-    let result = unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result =
+        unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

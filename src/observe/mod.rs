@@ -1,5 +1,6 @@
 //! What an operator sees of the traffic: the access log. Records are formatted on the shard that served
 //! the request, in batches, and written by a thread of their own; a shard never waits for a disk.
 
-pub mod record;
 pub mod access_log;
+pub mod format;
+pub mod record;

@@ -90,6 +90,31 @@ pub struct Drain {
     pub grace: Duration,
 }
 
+/// How far the configuration has come: written by the control thread, read by whoever waits for it.
+#[derive(Debug, Default)]
+pub struct Generations {
+    published: AtomicU64,
+    effective: AtomicU64,
+}
+
+impl Generations {
+    /// The newest generation that was sent to the shards.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The newest generation that every shard has applied.
+    pub fn effective(&self) -> u64 {
+        self.effective.load(Ordering::Acquire)
+    }
+
+    /// Sets both; only the control thread does.
+    pub fn set(&self, published: u64, effective: u64) {
+        self.published.store(published, Ordering::Release);
+        self.effective.store(effective, Ordering::Release);
+    }
+}
+
 /// Keeps a value on cache lines of its own (two lines: adjacent ones are prefetched in pairs).
 #[repr(align(128))]
 #[derive(Default)]
@@ -265,7 +290,10 @@ impl ShardInbox {
 
     /// Reports that requests from now on are matched with `generation` or a later one.
     pub fn ack(&self, generation: u64) {
-        self.shared.acknowledged.0.store(generation, Ordering::Release);
+        self.shared
+            .acknowledged
+            .0
+            .store(generation, Ordering::Release);
         (self.shared.wake_control)();
     }
 
@@ -296,7 +324,10 @@ mod tests {
 
     fn change(generation: u64) -> ChangeSet {
         ChangeSet {
-            snapshot: Arc::new(Snapshot { generation, ..Snapshot::default() }),
+            snapshot: Arc::new(Snapshot {
+                generation,
+                ..Snapshot::default()
+            }),
             removed_states: vec![StateId(generation)],
             removed_pools: Vec::new(),
         }
@@ -305,7 +336,12 @@ mod tests {
     fn counting() -> (Wake, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        (Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))), count)
+        (
+            Arc::new(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }),
+            count,
+        )
     }
 
     fn pair() -> (ShardLink, ShardInbox) {
@@ -320,13 +356,21 @@ mod tests {
         link.apply(change(2), now);
         link.apply(change(3), now);
         assert!(matches!(inbox.try_recv(), Some(ToShard::Apply(c)) if c.snapshot.generation == 1));
-        assert!(inbox.try_recv().is_none(), "the shard owes an acknowledgement");
+        assert!(
+            inbox.try_recv().is_none(),
+            "the shard owes an acknowledgement"
+        );
         inbox.ack(1);
         link.pump(now);
-        let Some(ToShard::Apply(composed)) = inbox.try_recv() else { panic!("no composed change") };
+        let Some(ToShard::Apply(composed)) = inbox.try_recv() else {
+            panic!("no composed change")
+        };
         assert_eq!(composed.snapshot.generation, 3);
         assert_eq!(composed.removed_states, vec![StateId(2), StateId(3)]);
-        assert_eq!(link.unacknowledged().map(|(generation, _)| generation), Some(3));
+        assert_eq!(
+            link.unacknowledged().map(|(generation, _)| generation),
+            Some(3)
+        );
         inbox.ack(3);
         link.pump(now);
         assert!(link.unacknowledged().is_none());
@@ -339,7 +383,10 @@ mod tests {
         let (mut link, inbox) = mailbox(wake_control);
         link.send(ToShard::Health(Health::Ready), Instant::now());
         inbox.on_message(wake_shard);
-        assert!(inbox.try_recv().is_some(), "sent before the shard could be woken");
+        assert!(
+            inbox.try_recv().is_some(),
+            "sent before the shard could be woken"
+        );
         link.apply(change(1), Instant::now());
         assert_eq!(shard_wakes.load(Ordering::SeqCst), 1);
         inbox.ack(1);
@@ -363,7 +410,9 @@ mod tests {
         for _ in 0..MAX_RETURNED_SNAPSHOTS {
             inbox.give_back(Arc::default()).expect("the queue has room");
         }
-        let parked = inbox.give_back(Arc::default()).expect_err("the queue is full");
+        let parked = inbox
+            .give_back(Arc::default())
+            .expect_err("the queue is full");
         link.pump(Instant::now());
         assert!(inbox.give_back(parked).is_ok());
     }
@@ -406,10 +455,16 @@ mod tests {
         link.send(ToShard::Health(Health::Terminating), now);
         link.send(ToShard::Stop, now);
         for _ in 0..MAX_QUEUED_MESSAGES {
-            assert!(matches!(inbox.try_recv(), Some(ToShard::Health(Health::Ready))));
+            assert!(matches!(
+                inbox.try_recv(),
+                Some(ToShard::Health(Health::Ready))
+            ));
         }
         link.pump(now);
-        assert!(matches!(inbox.try_recv(), Some(ToShard::Health(Health::Terminating))));
+        assert!(matches!(
+            inbox.try_recv(),
+            Some(ToShard::Health(Health::Terminating))
+        ));
         assert!(matches!(inbox.try_recv(), Some(ToShard::Stop)));
     }
 

@@ -18,6 +18,7 @@
 mod candidates;
 mod group;
 mod list;
+pub mod mailbox;
 mod order;
 mod paths;
 pub mod snapshot;

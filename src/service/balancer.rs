@@ -227,7 +227,9 @@ mod tests {
     fn picks(balancer: &Balancer, service: &Service, n: usize) -> Vec<u64> {
         let mut seed = 1u64;
         let random = || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             seed
         };
         let mut random = random;
@@ -263,13 +265,20 @@ mod tests {
         assert_eq!(picks(&balancer, &before, 1), [1]);
         let after = service(2, Strategy::Wrr, &[(3, 1), (2, 1), (1, 1)]);
         let got = picks(&balancer, &after, 2);
-        assert!(!got.contains(&1), "1 had its turn before the change: {got:?}");
+        assert!(
+            !got.contains(&1),
+            "1 had its turn before the change: {got:?}"
+        );
     }
 
     #[test]
     fn a_new_server_gets_its_share_and_no_arrears() {
         let balancer = Balancer::default();
-        picks(&balancer, &service(1, Strategy::Wrr, &[(1, 1), (2, 1)]), 1000);
+        picks(
+            &balancer,
+            &service(1, Strategy::Wrr, &[(1, 1), (2, 1)]),
+            1000,
+        );
         let after = service(2, Strategy::Wrr, &[(1, 1), (2, 1), (3, 1)]);
         let got = picks(&balancer, &after, 30);
         assert_eq!(share(&got, 3), 10);
@@ -278,7 +287,11 @@ mod tests {
     #[test]
     fn a_reweighted_server_gets_the_new_share_from_then_on() {
         let balancer = Balancer::default();
-        picks(&balancer, &service(1, Strategy::Wrr, &[(1, 1), (2, 1)]), 101);
+        picks(
+            &balancer,
+            &service(1, Strategy::Wrr, &[(1, 1), (2, 1)]),
+            101,
+        );
         let after = service(2, Strategy::Wrr, &[(1, 9), (2, 1)]);
         let got = picks(&balancer, &after, 100);
         assert!((89..=91).contains(&share(&got, 1)), "{}", share(&got, 1));

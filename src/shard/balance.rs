@@ -75,8 +75,15 @@ impl Seat {
     pub(super) fn take(balance: Arc<Balance>, index: usize, local: Rc<Local>) -> Self {
         let shared = &balance.seats[index];
         // A shard starts once; a second seat would be a bug of the caller.
-        assert!(shared.notifier.set(local.io.notifier()).is_ok(), "shard {index} is taken");
-        Self { balance, index, local }
+        assert!(
+            shared.notifier.set(local.io.notifier()).is_ok(),
+            "shard {index} is taken"
+        );
+        Self {
+            balance,
+            index,
+            local,
+        }
     }
 
     /// Tells the others how many connections this shard has.
@@ -101,7 +108,10 @@ impl Seat {
     fn place(&self, accepted: Accepted) {
         self.publish();
         let mine = self.local.io.downstream_connections() as u32 + 1;
-        let Some(lighter) = self.balance.lighter(self.index, mine, self.local.io.random()) else {
+        let Some(lighter) = self
+            .balance
+            .lighter(self.index, mine, self.local.io.random())
+        else {
             return self.admit(accepted);
         };
         let seat = &self.balance.seats[lighter];
@@ -118,7 +128,12 @@ impl Seat {
     /// Parks a fresh connection until its first bytes.
     fn admit(&self, accepted: Accepted) {
         let entry_point = accepted.tag() as u8;
-        let Some(settings) = self.local.settings.entry_points.get(usize::from(entry_point)) else {
+        let Some(settings) = self
+            .local
+            .settings
+            .entry_points
+            .get(usize::from(entry_point))
+        else {
             return;
         };
         let io = &self.local.io;
@@ -161,7 +176,9 @@ mod tests {
             for i in 0..n {
                 // All arrive at shard 0, the worst case.
                 let mine = balance.load(0) + 1;
-                let to = balance.lighter(0, mine, seed.wrapping_mul(i + 1)).unwrap_or(0);
+                let to = balance
+                    .lighter(0, mine, seed.wrapping_mul(i + 1))
+                    .unwrap_or(0);
                 balance.seats[to].load.fetch_add(1, Ordering::Relaxed);
             }
             assert!(balance.load(0).abs_diff(balance.load(1)) <= 1, "{n}");

@@ -25,9 +25,9 @@ pub use balance::{Balance, HANDOVER_QUEUE};
 use crate::exchange::{
     Local, LocalSettings, Offload, OffloadPool, SnapshotReturn, View, run_workers,
 };
-use crate::io::{Notifier, Reactor, ReactorConfig, StartError, cpu};
+use crate::io::{Reactor, ReactorConfig, StartError, cpu};
 use crate::observe::access_log::RecordSink;
-use crate::router::mailbox::{ShardInbox, ShardLink, Wake, mailbox};
+use crate::router::mailbox::ShardInbox;
 use crate::router::snapshot::Snapshot;
 
 /// What a shard needs to start.
@@ -46,16 +46,10 @@ pub struct ShardSettings {
     pub offload: OffloadPool,
     /// Where access log records go.
     pub records: RecordSink,
+    /// The shard's end of its mailbox.
+    pub inbox: ShardInbox,
     /// The loads of all shards.
     pub balance: Arc<Balance>,
-}
-
-/// A running shard, seen from the control thread.
-pub struct StartedShard {
-    /// The way to its mailbox.
-    pub link: ShardLink,
-    /// Ends after [`crate::router::mailbox::ToShard::Stop`].
-    pub thread: JoinHandle<()>,
 }
 
 /// Why a shard did not start.
@@ -69,55 +63,46 @@ pub enum ShardStartError {
     Died,
 }
 
-/// Starts a shard on a thread of its own. `wake_control` is called whenever something comes back.
+/// Starts a shard on a thread of its own, which ends after
+/// [`ToShard::Stop`](crate::router::mailbox::ToShard::Stop). Returns once its reactor runs.
 ///
 /// # Errors
 /// [`ShardStartError`]; the thread has ended then.
-pub fn start(settings: ShardSettings, wake_control: Wake) -> Result<StartedShard, ShardStartError> {
-    let (report, reported) = mpsc::sync_channel::<Result<Notifier, StartError>>(1);
-    let (give, given) = mpsc::sync_channel::<ShardInbox>(1);
+pub fn start(settings: ShardSettings) -> Result<JoinHandle<()>, ShardStartError> {
+    let (report, reported) = mpsc::sync_channel::<Result<(), StartError>>(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{}", settings.index))
-        .spawn(move || run(settings, &report, &given))
+        .spawn(move || run(settings, &report))
         .map_err(ShardStartError::Thread)?;
-    let notifier = reported
-        .recv()
-        .map_err(|_| ShardStartError::Died)?
-        .map_err(ShardStartError::Reactor)?;
-    let (link, inbox) = mailbox(Arc::new(move || notifier.notify()), wake_control);
-    give.send(inbox).map_err(|_| ShardStartError::Died)?;
-    Ok(StartedShard { link, thread })
+    match reported.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(ShardStartError::Reactor(error)),
+        Err(mpsc::RecvError) => Err(ShardStartError::Died),
+    }
 }
 
-fn run(
-    settings: ShardSettings,
-    report: &mpsc::SyncSender<Result<Notifier, StartError>>,
-    given: &mpsc::Receiver<ShardInbox>,
-) {
+fn run(settings: ShardSettings, report: &mpsc::SyncSender<Result<(), StartError>>) {
     if let Some(cpu) = settings.cpu {
         // A CPU that went away since the mask was read is no reason not to serve.
         let _ = cpu::pin(cpu);
     }
-    let mut reactor = match Reactor::new(&settings.reactor) {
-        Ok(reactor) => reactor,
-        Err(error) => {
-            // The receiver waits for exactly this.
-            let _ = report.send(Err(error));
-            return;
-        }
+    let (reactor, result) = match Reactor::new(&settings.reactor) {
+        Ok(reactor) => (Some(reactor), Ok(())),
+        Err(error) => (None, Err(error)),
     };
-    let notifier = reactor.handle().notifier();
-    if report.send(Ok(notifier)).is_err() {
-        return;
+    // Whoever starts a shard waits for exactly this message.
+    let heard = report.send(result).is_ok();
+    if let (Some(mut reactor), true) = (reactor, heard) {
+        serve(&mut reactor, settings);
     }
-    let Ok(inbox) = given.recv() else { return };
-    serve(&mut reactor, settings, inbox);
 }
 
 /// The life of a shard on its reactor; ends when the mailbox says stop.
-pub fn serve(reactor: &mut Reactor, settings: ShardSettings, inbox: ShardInbox) {
+pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
     let io = reactor.handle();
-    let inbox = Rc::new(inbox);
+    let notifier = io.notifier();
+    let inbox = Rc::new(settings.inbox);
+    inbox.on_message(Arc::new(move || notifier.notify()));
     let back = SnapshotReturn::new(inbox.clone());
     let generation = settings.snapshot.generation;
     let view = View::new(settings.snapshot, back.clone());
@@ -135,7 +120,9 @@ impl std::fmt::Display for ShardStartError {
         match self {
             Self::Thread(error) => write!(f, "the kernel gave no thread for a shard: {error}"),
             Self::Reactor(error) => error.fmt(f),
-            Self::Died => f.write_str("a shard's thread ended while starting; its panic message says why"),
+            Self::Died => {
+                f.write_str("a shard's thread ended while starting; its panic message says why")
+            }
         }
     }
 }

@@ -1,0 +1,1 @@
+"""Starts peers, loads them, and reports ratios. Entry point: bench/run.py."""

@@ -1,0 +1,151 @@
+"""The scenarios about configuration: how soon a large one serves, and edits under load."""
+
+import json
+import os
+import subprocess
+import time
+
+from .context import summary
+from .peers import routers_yaml
+from .process import Failure, ask
+from .report import Section
+
+SUBJECT = "ringway"
+EDIT_LIMIT = 5
+
+
+def start(context):
+    """From process start until the last router answers."""
+    section = Section(
+        "start",
+        "From the process's start to the first answer through the last router",
+        ["peer", "routers", "shards", "seconds", "range", "RSS, MiB", "peak RSS, MiB"],
+    )
+    cases = [(name, 10_000, 1) for name in context.has("nginx", "haproxy", "traefik", SUBJECT)]
+    if SUBJECT in context.peers:
+        cases += [(SUBJECT, 10_000, 2), (SUBJECT, 100_000, 1), (SUBJECT, 100_000, 2)]
+    resident = {}
+    for name, routes, shards in cases:
+        try:
+            took, rss, peak = start_case(context, name, routes, shards)
+        except Failure as failure:
+            section.fail(failure)
+            continue
+        resident[name, routes, shards] = rss["median"]
+        section.row(name, routes, shards, f"{took['median']:.3f}", f"{took['min']:.3f} – {took['max']:.3f}",
+                    rss["median"], peak["median"])
+        section.data(peer=name, routers=routes, shards=shards, seconds=took, rss_mib=rss, peak_mib=peak)
+        if shards == 1:
+            section.bar(f"seconds, {routes:,} routers", name, took["median"])
+        if name == SUBJECT and shards == 1:
+            section.check(f"seconds to serve {routes:,} routers", took["median"], 0.1 if routes == 10_000 else 1.0)
+    one, two = (resident.get((SUBJECT, 100_000, shards)) for shards in (1, 2))
+    if one:
+        section.check("MiB RSS with 100,000 routers, one shard", one, 128.0)
+    if one and two:
+        section.check("MiB more for a second shard", two - one, 2.0)
+    section.note("nginx has a server block, HAProxy a map entry, Traefik and Ringway a router per host "
+                 "(every second one of theirs with a path prefix as well).")
+    return section
+
+
+def start_case(context, name, routes, shards):
+    """Seconds, resident MiB and peak MiB of several starts."""
+    seconds, memory, peaks = [], [], []
+    for _ in range(context.scale(5, 2)):
+        # Two shards need two cores; everything else runs on the one core of the other scenarios.
+        pin = {} if shards == 1 else {"core": None}
+        running = context.start(name, routes=routes, shards=shards, mixed=True, **pin)
+        seconds.append(running.served_after)
+        memory.append(settled_rss(running) / 1024)
+        peaks.append(running.process.peak_kib() / 1024)
+        running.stop()
+    return summary(seconds), summary(memory), summary(peaks)
+
+
+def settled_rss(running):
+    """Resident memory once it no longer changes: allocators return memory late."""
+    last = running.process.rss_kib()
+    for _ in range(20):
+        time.sleep(0.1)
+        now = running.process.rss_kib()
+        if abs(now - last) < 64:
+            return now
+        last = now
+    return last
+
+
+def edit(context):
+    """A thousand edits of the dynamic file under keep-alive POST load that never retries."""
+    edits, routes = context.scale(1_000, 200), 1_000
+    section = Section(
+        "edit",
+        f"{edits:,} edits of one of {routes:,} routers' file under keep-alive POST load without retries",
+        ["requests", "failed", "edits effective", "p50 ms", "p99 ms", "RSS before, MiB", "after", "fds before", "after"],
+    )
+    if SUBJECT not in context.peers:
+        return section.skip("needs ringway")
+    running = context.start(SUBJECT, routes=routes)
+    editor = Editor(running, routers_yaml(routes, context.origin_port))
+    command = context.load_command(
+        running, connections=16, method="POST", body=4096, verify="true", duration=3600, until_stdin="true",
+        host=f"h{{0..{routes - 1}}}.test",
+    )
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
+        try:
+            delays = []
+            # What the first edits leave behind in pools and arenas is not growth.
+            for number in range(edits // 10):
+                editor.apply(f"warm{number}")
+            before = settled_rss(running), running.process.descriptors()
+            for number in range(edits):
+                delays.append(editor.apply(f"e{number}"))
+            after = settled_rss(running), running.process.descriptors()
+        finally:
+            output = load.communicate(timeout=30)[0]
+    running.process.check()
+    counts = json.loads(output.strip().splitlines()[-1])
+    delays.sort()
+    p50, p99 = delays[len(delays) // 2] * 1e3, delays[len(delays) * 99 // 100] * 1e3
+    section.row(counts["requests"], counts["failed"], len(delays), p50, p99, before[0] / 1024, after[0] / 1024,
+                before[1], after[1])
+    section.data(requests=counts["requests"], failed=counts["failed"], errors=counts["first_errors"],
+                 announced_closes=counts["announced_closes"], p50_ms=p50, p99_ms=p99, rss_kib=[before[0], after[0]],
+                 descriptors=[before[1], after[1]])
+    section.check("failed requests during the edits", counts["failed"], 0)
+    section.check("keep-alive connections closed during the edits", counts["announced_closes"], 0)
+    section.check("RSS after ÷ before the edits", after[0] / before[0], 1.05)
+    section.check("descriptors after − before the edits", after[1] - before[1], 2)
+    if counts["first_errors"]:
+        section.note(f"First errors: {counts['first_errors']}")
+    section.note("An edit counts when a new connection gets 200 through the router it added and 404 through the one it "
+                 "replaced; the delays contain this poll, which shares a core with the load generator and the origin.")
+    running.stop()
+    return section
+
+
+class Editor:
+    """Edits a running proxy's dynamic file, one router at a time."""
+
+    def __init__(self, running, base):
+        self.running = running
+        self.base = base
+        self.target = running.directory / "dynamic.yml"
+        self.previous = None
+
+    def apply(self, name):
+        """Replaces the file by one with another last router; gives the seconds until that router serves."""
+        temporary = self.target.with_suffix(".tmp")
+        temporary.write_text(f"{self.base}    edited:\n      rule: Host(`{name}.test`)\n      service: origin\n")
+        started = time.perf_counter()
+        os.replace(temporary, self.target)
+        while ask(self.running.port, f"{name}.test") != 200:
+            if time.perf_counter() - started > EDIT_LIMIT:
+                self.running.process.check()
+                raise Failure(f"the edit that adds {name}.test was not effective within {EDIT_LIMIT} s")
+            time.sleep(0.0005)
+        taken = time.perf_counter() - started
+        if self.previous and ask(self.running.port, f"{self.previous}.test") != 404:
+            raise Failure(f"the edit that removed {self.previous}.test left it served")
+        self.previous = name
+        return taken
