@@ -122,6 +122,7 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::duration::GoDuration;
 
     fn config() -> config::Retry {
         config::Retry {
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn attempts_and_timeout_end_it() {
         let retry = retry(&["503"], |config| {
-            config.timeout = config::GoDuration::from_millis(300)
+            config.timeout = GoDuration::from_millis(300)
         });
         let ask = |attempt, millis| {
             let elapsed = Duration::from_millis(millis);
@@ -195,7 +196,7 @@ mod tests {
     fn pauses_grow_to_twice_the_first_and_are_spread() {
         let retry = retry(&["503"], |config| {
             config.attempts = 5;
-            config.initial_interval = config::GoDuration::from_millis(100);
+            config.initial_interval = GoDuration::from_millis(100);
         });
         let middle = 1 << 63;
         let millis = |attempt, random| retry.backoff(attempt, random).as_secs_f64() * 1000.0;

@@ -92,6 +92,13 @@ impl Identities {
         self.pools.release(transport, scheme, authority);
     }
 
+    /// How many names and pools are in use.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> [usize; 3] {
+        let pools = &self.pools;
+        [self.names.known.len(), pools.known.len(), pools.transports.len()]
+    }
+
     /// What came and went since the last call.
     pub(super) fn turnover(&mut self) -> Turnover {
         let (names_added, names_removed) = self.names.turnover();

@@ -70,11 +70,11 @@ impl Input {
         self.fallback.as_deref()
     }
 
-    /// What the API shows: the newest version that decoded.
+    /// What the API shows: the version in force or, if there is none, the newest that decodes.
     pub(super) fn shown(&self) -> Option<&Object> {
         match &self.newest {
-            Entry::Present(object) => Some(object),
-            Entry::Rejected(_) | Entry::Absent => self.fallback(),
+            Entry::Present(object) if self.good || self.fallback.is_none() => Some(object),
+            _ => self.fallback(),
         }
     }
 

@@ -37,9 +37,11 @@ pub(super) struct Issues {
 /// What an object compiled to.
 #[derive(Debug, Default)]
 pub(super) enum Outcome {
-    /// Nothing: it is absent, bad, or of a kind that compiles to nothing.
+    /// Nothing: it is absent, or of a kind that compiles to nothing.
     #[default]
     None,
+    /// It is there but cannot be used, as its referrers are told.
+    Failed(Box<str>),
     Transport(Arc<Transport>),
     Service(ServiceSlot, Arc<Service>),
     Middleware(Leaf),
@@ -80,11 +82,24 @@ pub(super) struct Instance {
     pub(super) is_tls: bool,
 }
 
+impl Item {
+    /// Whether it is a service that the program itself offers.
+    pub(super) fn pinned_service(&self) -> bool {
+        self.pinned && matches!(self.outcome, Outcome::Service(..))
+    }
+}
+
 impl Issues {
     pub(super) fn boxed(self) -> Option<Box<Self>> {
         let is_empty =
             self.own.is_empty() && self.references.is_empty() && self.warnings.is_empty();
         (!is_empty).then(|| Box::new(self))
+    }
+
+    /// What the referrers of an object that cannot be used are told (Traefik: same, joined by commas).
+    pub(super) fn failure(&self) -> Outcome {
+        let texts: Vec<_> = self.references.iter().chain(&self.own).map(|text| &**text).collect();
+        Outcome::Failed(texts.join(", ").into())
     }
 
     /// All texts, worst first.

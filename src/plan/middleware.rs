@@ -72,13 +72,11 @@ pub(super) fn links(graph: &Graph<Item>, node: NodeId) -> Result<&[Link], Box<st
 
 /// Why a middleware cannot be used.
 pub(super) fn failure(graph: &Graph<Item>, node: NodeId) -> Box<str> {
-    let name = &graph.node(node).name;
-    if !graph.data(node).input.is_present() {
-        return format!("middleware \"{name}\" does not exist").into();
+    if let Outcome::Failed(text) = &graph.data(node).outcome {
+        return text.clone();
     }
-    super::joined_issues(graph.data(node), || {
-        format!("middleware \"{name}\" is disabled")
-    })
+    let name = &graph.node(node).name;
+    format!("middleware \"{name}\" does not exist").into()
 }
 
 /// Walks a chain in order, through the chains in it. A pure function of the graph: it stops at the

@@ -344,31 +344,16 @@ fn service_link(graph: &Graph<Item>, node: NodeId) -> Result<ServiceSlot, Box<st
     if let Outcome::Service(slot, _) = &item.outcome {
         return Ok(*slot);
     }
-    let name = &graph.node(node).name;
-    if item.input.is_present() {
-        return Err(joined_issues(item, || {
-            format!("the service \"{name}\" is disabled")
-        }));
+    if let Outcome::Failed(text) = &item.outcome {
+        return Err(text.clone());
     }
+    let name = &graph.node(node).name;
     Err(match name.strip_suffix("@internal") {
         Some(service @ ("api" | "dashboard" | "rest" | "prometheus" | "ping")) => {
             format!("{service} is not enabled").into()
         }
         _ => format!("the service \"{name}\" does not exist").into(),
     })
-}
-
-fn joined_issues(item: &Item, otherwise: impl Fn() -> String) -> Box<str> {
-    let texts: Vec<_> = item
-        .issues
-        .iter()
-        .flat_map(|issues| issues.references.iter().chain(&issues.own))
-        .map(|text| &**text)
-        .collect();
-    if texts.is_empty() {
-        return otherwise().into();
-    }
-    texts.join(", ").into()
 }
 
 #[cfg(test)]

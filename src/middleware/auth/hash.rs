@@ -196,7 +196,7 @@ mod tests {
         for (hash, password) in [
             ("$apr1$abcdefgh$5VEbMkemELfbhC5ck.U.z1", "pw"),
             ("$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/", "test"),
-            ("$1$abcdefgh$irWbblnpmw.5z7wgBnprh0", "password"),
+            ("$1$abcdefgh$G//4keteveJp0qb8z2DxG/", "password"),
             ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "password"),
             (
                 "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe",

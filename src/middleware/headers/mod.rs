@@ -40,8 +40,8 @@ impl Headers {
             secure: Secure::compile(config)?,
             warnings: secure::warnings(config).into(),
         };
-        let empty = headers.request.is_empty()
-            && headers.response.is_empty()
+        let empty = config.custom_request_headers.is_empty()
+            && config.custom_response_headers.is_empty()
             && headers.cors.is_none()
             && headers.secure.is_none();
         if empty {

@@ -1,0 +1,167 @@
+//! Last stage: statuses, who uses what, and what an operator should read about it.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::config::dynamic::{Kind, Object};
+use crate::plan::graph::NodeId;
+use crate::plan::item::{Instance, Item, Outcome};
+use crate::plan::router;
+use crate::plan::status::{ObjectStatus, Status, UsedBy};
+use crate::plan::{Entry, Level, Message, Planner};
+
+use super::Pass;
+
+impl Planner {
+    /// Publishes a router under one name.
+    pub(super) fn publish_router(&mut self, status: &Arc<ObjectStatus>, pass: &mut Pass) {
+        let key = (Kind::HttpRouter, Arc::clone(&status.name));
+        let before = self.published.objects.insert(key, Arc::clone(status));
+        pass.work.statuses += 1;
+        log_difference(before.as_deref(), status, &mut pass.log);
+    }
+
+    /// Takes a router back that is no longer there under this name.
+    pub(super) fn withdraw_router(&mut self, status: &Arc<ObjectStatus>, pass: &mut Pass) {
+        let key = (Kind::HttpRouter, Arc::clone(&status.name));
+        let published = self.published.objects.get(&key);
+        // The name may have gone to another router already.
+        if published.is_some_and(|published| Arc::ptr_eq(published, status)) {
+            self.published.objects.remove(&key);
+            pass.work.statuses += 1;
+        }
+    }
+
+    /// Notes what a router began and ceased to name.
+    pub(super) fn update_uses(&self, before: &[Instance], now: &[Instance], pass: &mut Pass) {
+        let (before, now) = (self.uses(before), self.uses(now));
+        if before != now {
+            pass.ended_uses.extend(before);
+            pass.begun_uses.extend(now);
+        }
+    }
+
+    fn uses(&self, instances: &[Instance]) -> Vec<(NodeId, Arc<str>)> {
+        let mut uses = Vec::new();
+        for instance in instances {
+            let status = &instance.status;
+            let (Some(Object::HttpRouter(config)), Some(detail)) = (&status.object, &status.router)
+            else {
+                continue;
+            };
+            let references = router::references(config, detail.model.as_deref(), status.provider());
+            for (kind, name) in references {
+                let node = self.graph.find(kind, &name);
+                uses.extend(node.map(|node| (node, Arc::clone(&status.name))));
+            }
+        }
+        uses
+    }
+
+    /// Tells the objects which routers name them.
+    pub(super) fn apply_uses(&mut self, pass: &mut Pass) {
+        let mut touched: FxHashMap<NodeId, UsedBy> = FxHashMap::default();
+        // Endings first: a name may have gone from one router to another.
+        for (node, router) in pass.ended_uses.drain(..) {
+            self.taken_uses(node, &mut touched).remove(&router);
+        }
+        for (node, router) in pass.begun_uses.drain(..) {
+            self.taken_uses(node, &mut touched).insert(&router);
+        }
+        for (node, used_by) in touched {
+            self.graph.data_mut(node).used_by = used_by;
+            pass.statuses.insert(node);
+        }
+    }
+
+    /// A node's users, taken out of it, so that changing many of them copies nothing.
+    fn taken_uses<'t>(
+        &mut self,
+        node: NodeId,
+        touched: &'t mut FxHashMap<NodeId, UsedBy>,
+    ) -> &'t mut UsedBy {
+        let take = || std::mem::take(&mut self.graph.data_mut(node).used_by);
+        touched.entry(node).or_insert_with(take)
+    }
+
+    /// Publishes the status of an object that is not a router.
+    pub(in crate::plan) fn refresh_status(&mut self, node: NodeId, pass: &mut Pass) {
+        let graph_node = self.graph.node(node);
+        if graph_node.kind == Kind::HttpRouter {
+            return;
+        }
+        let item = &graph_node.data;
+        let key = (graph_node.kind, Arc::clone(&graph_node.name));
+        let published = self.published.objects.get(&key);
+        if !item.input.is_present() && !item.pinned_service() {
+            if published.is_some() {
+                self.published.objects.remove(&key);
+                pass.work.statuses += 1;
+            }
+            return;
+        }
+        let is_referenced = self.graph.is_referenced(node);
+        let status = status(graph_node.kind, &graph_node.name, item, is_referenced);
+        if published.is_some_and(|published| **published == status) {
+            return;
+        }
+        log_difference(published.map(|published| &**published), &status, &mut pass.log);
+        self.published.objects.insert(key, Arc::new(status));
+        pass.work.statuses += 1;
+    }
+}
+
+fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> ObjectStatus {
+    let texts = item.issues.iter().flat_map(|issues| issues.texts());
+    let mut errors: Vec<Box<str>> = texts.cloned().collect();
+    let compiles = matches!(
+        kind,
+        Kind::HttpService | Kind::HttpMiddleware | Kind::HttpServersTransport | Kind::HttpModel
+    );
+    if !compiles {
+        errors.push(format!("not supported yet, without effect: {kind}").into());
+    }
+    let in_force = !matches!(item.outcome, Outcome::None);
+    let decodes = !matches!(item.input.newest, Entry::Rejected(_));
+    let status = if errors.is_empty() {
+        Status::Enabled
+    } else if compiles && decodes && !is_referenced {
+        // Traefik looks only at what something refers to; what does not decode it refuses anyway.
+        Status::Enabled
+    } else if in_force || !compiles && decodes {
+        Status::Warning
+    } else {
+        Status::Disabled
+    };
+    ObjectStatus {
+        kind,
+        name: Arc::clone(name),
+        object: item.input.shown().cloned(),
+        status,
+        errors: errors.into(),
+        used_by: item.used_by.clone(),
+        router: None,
+    }
+}
+
+/// What an operator should read about a status that changed.
+fn log_difference(before: Option<&ObjectStatus>, now: &ObjectStatus, log: &mut Vec<Message>) {
+    let message = |level, text: &str| Message {
+        kind: now.kind,
+        name: Arc::clone(&now.name),
+        level,
+        text: text.into(),
+    };
+    let known = before.map_or(&[][..], |before| &before.errors);
+    let level = match now.status {
+        Status::Disabled => Level::Error,
+        Status::Enabled | Status::Warning => Level::Warning,
+    };
+    let is_worse = before.is_some_and(|before| before.status < now.status);
+    let new = now.errors.iter().filter(|text| is_worse || !known.contains(text));
+    log.extend(new.map(|text| message(level, text)));
+    if now.errors.is_empty() && !known.is_empty() {
+        log.push(message(Level::Info, "in force again as configured"));
+    }
+}
