@@ -2,6 +2,7 @@
 //!
 //! Templates in a text are the file provider's business; here they are text like any other.
 
+mod everyday;
 mod scalar;
 mod toml;
 mod yaml;
@@ -108,28 +109,54 @@ pub struct Document<'a> {
     pub ignored_from: Option<Position>,
 }
 
-/// Reads a text whole.
-pub fn parse(format: Format, text: &str) -> Result<Document<'_>, SyntaxError> {
-    parse_with(format, text, |_, entry| Some(entry))
+/// Takes the entries of the third level (`http.routers.<name>`) while a text is read.
+pub trait Sink<'a> {
+    /// One entry, as soon as it is complete, with the two keys above it. What it returns stays in the tree; what it
+    /// keeps is gone from it, so that a large text never exists as a whole tree.
+    fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>>;
+
+    /// Reading begins again: whatever was taken so far will come again.
+    fn restart(&mut self);
 }
 
-/// Reads a text, handing every entry of the third level (`http.routers.<name>`) to `take` as soon as it is
-/// complete, with the two keys above it. What `take` returns stays in the tree; what it keeps is gone from it, so
-/// that a large text never exists as a whole tree.
+/// Leaves every entry in the tree.
+struct Keep;
+
+impl<'a> Sink<'a> for Keep {
+    fn take(&mut self, _above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+        Some(entry)
+    }
+
+    fn restart(&mut self) {}
+}
+
+/// Reads a text whole.
+pub fn parse(format: Format, text: &str) -> Result<Document<'_>, SyntaxError> {
+    parse_with(format, text, &mut Keep)
+}
+
+/// Reads a text, handing entries to `sink` as they come.
 ///
-/// Texts that merge maps, and TOML, which may add to any table at any place, are handed over at the end.
+/// Texts that merge maps, and TOML, which may add to any table at any place, stay in the tree.
 pub fn parse_with<'a>(
     format: Format,
     text: &'a str,
-    take: impl FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>,
+    sink: &mut impl Sink<'a>,
 ) -> Result<Document<'a>, SyntaxError> {
     // A byte order mark is no content.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let whole = |tree| Document {
+        tree,
+        ignored_from: None,
+    };
     match format {
-        Format::Yaml => yaml::parse(text, take),
-        Format::Toml => toml::parse(text).map(|tree| Document {
-            tree,
-            ignored_from: None,
-        }),
+        Format::Toml => toml::parse(text).map(whole),
+        Format::Yaml => match everyday::parse(text, sink) {
+            Some(tree) => Ok(whole(tree)),
+            None => {
+                sink.restart();
+                yaml::parse(text, sink)
+            }
+        },
     }
 }
