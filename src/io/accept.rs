@@ -104,7 +104,10 @@ impl SimulatedSocket {
 impl Drop for SimulatedSocket {
     fn drop(&mut self) {
         if self.id >= 0 {
-            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+            self.orphans
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(self.id);
         }
     }
 }
@@ -192,7 +195,10 @@ impl Core {
 
     /// Closes the socket of a closing listener once its accept has ended.
     fn finish_listener(&mut self, key: Key) {
-        if self.listeners.get(key).is_some_and(|l| l.closing && !l.armed)
+        if self
+            .listeners
+            .get(key)
+            .is_some_and(|l| l.closing && !l.armed)
             && let Some(listener) = self.listeners.remove(key)
         {
             self.driver.close(listener.fd);
@@ -218,7 +224,8 @@ impl Core {
                 let pause = listener.backoff;
                 listener.backoff = (pause * 2).min(self.config.accept_backoff_max);
                 if listener.timer.is_none() && !listener.closing {
-                    listener.timer = Some(self.wheel.insert(self.now + pause, Owner::Listener(key)));
+                    listener.timer =
+                        Some(self.wheel.insert(self.now + pause, Owner::Listener(key)));
                 }
             }
             _ => {}

@@ -49,7 +49,10 @@ struct VecHeader {
 
 /// The smallest class that holds `size` bytes (header included), or [`UNPOOLED`].
 fn class_of(size: usize) -> u8 {
-    CLASS_SIZES.iter().position(|&s| size <= s).unwrap_or(UNPOOLED as usize) as u8
+    CLASS_SIZES
+        .iter()
+        .position(|&s| size <= s)
+        .unwrap_or(UNPOOLED as usize) as u8
 }
 
 /// One shard's bounded store of blocks. Dropping it lets blocks that are still in use live on;
@@ -100,7 +103,15 @@ impl Pool {
 
     /// As [`Pool::take`], unless the limit for receive buffers is reached.
     pub(super) fn take_for_receive(&self, size: usize) -> Option<Block> {
-        (self.state().bytes_in_use.get() + size <= self.state().receive_limit).then(|| self.take(size))
+        (self.state().bytes_in_use.get() + size <= self.state().receive_limit)
+            .then(|| self.take(size))
+    }
+
+    /// As [`Pool::take_for_receive`], leaving a quarter of the limit to others: stalled bodies
+    /// must not keep new requests from being read.
+    pub(super) fn take_for_body(&self, size: usize) -> Option<Block> {
+        let limit = self.state().receive_limit / 4 * 3;
+        (self.state().bytes_in_use.get() + size <= limit).then(|| self.take(size))
     }
 
     /// Takes the block out of the count of used ones while a buffer ring holds it.
@@ -111,7 +122,10 @@ impl Pool {
 
     /// Blocks in use, and their bytes.
     pub(super) fn in_use(&self) -> (usize, usize) {
-        (self.state().blocks_in_use.get(), self.state().bytes_in_use.get())
+        (
+            self.state().blocks_in_use.get(),
+            self.state().bytes_in_use.get(),
+        )
     }
 }
 
@@ -128,7 +142,8 @@ impl PoolState {
         // SAFETY: blocks in the free list are live and owned by the list alone.
         let h = unsafe { header.as_ref() };
         slot.set(h.next.get());
-        self.spare_bytes.set(self.spare_bytes.get() - CLASS_SIZES[class as usize]);
+        self.spare_bytes
+            .set(self.spare_bytes.get() - CLASS_SIZES[class as usize]);
         debug_assert_eq!(h.refs.get(), 0);
         h.refs.set(1);
         Block(header)
@@ -188,7 +203,8 @@ impl Drop for Pool {
 unsafe fn deallocate(header: NonNull<Header>) {
     // SAFETY: the caller guarantees a live block.
     let size = unsafe { header.as_ref() }.capacity as usize + HEADER;
-    let layout = Layout::from_size_align(size, align_of::<Header>()).expect("a layout that was allocated");
+    let layout =
+        Layout::from_size_align(size, align_of::<Header>()).expect("a layout that was allocated");
     // SAFETY: same layout as in `Block::allocate`.
     unsafe { dealloc(header.as_ptr().cast(), layout) }
 }
@@ -201,7 +217,8 @@ impl Block {
     fn allocate(pool: *const PoolState, class: u8, size: usize) -> Block {
         let size = size.max(HEADER + 1);
         let capacity = u32::try_from(size - HEADER).expect("a buffer of less than 4 GiB");
-        let layout = Layout::from_size_align(size, align_of::<Header>()).expect("a buffer of less than 4 GiB");
+        let layout = Layout::from_size_align(size, align_of::<Header>())
+            .expect("a buffer of less than 4 GiB");
         // SAFETY: the layout's size is not zero.
         let Some(header) = NonNull::new(unsafe { alloc(layout) }.cast::<Header>()) else {
             handle_alloc_error(layout)
@@ -249,7 +266,11 @@ impl Clone for Block {
     #[inline]
     fn clone(&self) -> Self {
         let refs = &self.header().refs;
-        refs.set(refs.get().checked_add(1).expect("fewer than 2^32 views of one buffer"));
+        refs.set(
+            refs.get()
+                .checked_add(1)
+                .expect("fewer than 2^32 views of one buffer"),
+        );
         Block(self.0)
     }
 }
@@ -394,7 +415,7 @@ impl Chunk {
     /// Takes off and returns the first `n` bytes, or all of them if there are fewer.
     pub fn split_to(&mut self, n: usize) -> Chunk {
         if n >= self.len {
-            return std::mem::replace(self, Chunk::empty());
+            return std::mem::take(self);
         }
         let head = Chunk {
             ptr: self.ptr,
@@ -507,7 +528,9 @@ impl Buffer {
         self.reserve(bytes.len());
         // SAFETY: `reserve` made room for `bytes.len()` bytes behind `len`; the buffer is the
         // block's only owner, so `bytes` lies elsewhere.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.block.data().add(self.len), bytes.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.block.data().add(self.len), bytes.len())
+        };
         self.len += bytes.len();
     }
 
@@ -527,7 +550,11 @@ impl Buffer {
 
     #[cold]
     fn grow(&mut self, additional: usize) {
-        let wanted = self.len.saturating_add(additional).max(self.block.capacity() * 2) + HEADER;
+        let wanted = self
+            .len
+            .saturating_add(additional)
+            .max(self.block.capacity() * 2)
+            + HEADER;
         let larger = match NonNull::new(self.block.header().pool.cast_mut()) {
             None => Block::allocate(ptr::null(), UNPOOLED, wanted),
             // SAFETY: the pool's state outlives this buffer's block. A closed pool still hands out.
@@ -641,7 +668,11 @@ mod tests {
         assert_eq!(pool.in_use().0, 1, "the head still views the block");
         drop(head);
         assert_eq!(pool.in_use(), (0, 0));
-        assert_eq!(Buffer::new(&pool, 4096).as_ptr(), address, "the same block again");
+        assert_eq!(
+            Buffer::new(&pool, 4096).as_ptr(),
+            address,
+            "the same block again"
+        );
     }
 
     #[test]
@@ -686,8 +717,13 @@ mod tests {
         assert!(pool.take_for_receive(4096).is_none());
         let mut buffer = Buffer::new(&pool, 4096);
         buffer.push(1);
-        drop(held);
+        drop((held, buffer));
         assert!(pool.take_for_receive(4096).is_some());
+        assert!(pool.take_for_body(4096).is_some());
+        assert!(
+            pool.take_for_body(8192).is_none(),
+            "a quarter is left to heads"
+        );
     }
 
     #[test]

@@ -143,7 +143,9 @@ impl Future for Connect {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let key = match &mut self.state {
             State::Failed(error) => {
-                let error = error.take().expect("a future is not polled after it is ready");
+                let error = error
+                    .take()
+                    .expect("a future is not polled after it is ready");
                 self.state = State::Done;
                 return Poll::Ready(Err(error));
             }
@@ -151,7 +153,10 @@ impl Future for Connect {
             State::Done => panic!("a future is not polled after it is ready"),
         };
         let mut core = self.handle.core();
-        let slot = core.connects.get_mut(key).expect("the future owns its slot");
+        let slot = core
+            .connects
+            .get_mut(key)
+            .expect("the future owns its slot");
         let Some(result) = slot.result else {
             let replaced = remember(&mut slot.waker, cx);
             drop(core);

@@ -41,6 +41,8 @@ pub(super) enum Phase {
     ParkedUpstream,
     /// Closing gracefully: sends what is queued, then discards input for a while.
     Lingering,
+    /// Nobody's, in the list of those to be closed.
+    Doomed,
     /// Nobody's: closed once its operations have ended.
     Closing,
 }
@@ -86,8 +88,11 @@ pub(super) struct Connection {
     pub(super) shutdown: Shutdown,
     /// Close with a reset.
     pub(super) reset: bool,
-    /// The errno that ended it, or 0.
+    /// The errno that ended receiving (and with it sending), or 0.
     pub(super) error: i32,
+    /// The errno that ended sending, or 0. Receiving goes on: an upstream that refuses a body may
+    /// have sent its response before.
+    pub(super) send_error: i32,
     /// Input that may still be discarded while lingering.
     pub(super) linger_left: usize,
     /// Its owner's word.
@@ -149,7 +154,10 @@ impl Active {
     /// held stays proportional to the bytes however small the peer's segments are.
     fn push_received(&mut self, chunk: Chunk) {
         self.inbox_len += chunk.len();
-        let appended = self.inbox.back_mut().is_some_and(|last| last.try_append(&chunk));
+        let appended = self
+            .inbox
+            .back_mut()
+            .is_some_and(|last| last.try_append(&chunk));
         if !appended {
             self.inbox.push_back(chunk);
         }
@@ -157,12 +165,23 @@ impl Active {
 }
 
 impl Connection {
-    /// The error of its operations: a deadline that has passed, or what the kernel reported.
-    pub(super) fn failure(&self) -> Option<io::Error> {
+    /// Why receiving fails: a deadline that has passed, or what the kernel reported.
+    pub(super) fn receive_failure(&self) -> Option<io::Error> {
         if self.timed_out {
             return Some(io::ErrorKind::TimedOut.into());
         }
         (self.error != 0).then(|| io::Error::from_raw_os_error(self.error))
+    }
+
+    /// Why sending fails: as receiving, or by itself.
+    pub(super) fn send_failure(&self) -> Option<io::Error> {
+        let own = || (self.send_error != 0).then(|| io::Error::from_raw_os_error(self.send_error));
+        self.receive_failure().or_else(own)
+    }
+
+    /// An operation has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.error != 0 || self.send_error != 0
     }
 
     pub(super) fn inbox_len(&self) -> usize {
@@ -176,7 +195,7 @@ impl Connection {
     /// Open, nothing received, nothing to send, nothing wrong.
     pub(super) fn is_clean(&self) -> bool {
         !self.eof
-            && self.error == 0
+            && !self.is_broken()
             && !self.timed_out
             && !self.sending
             && self.shutdown == Shutdown::No
@@ -196,7 +215,12 @@ impl Connection {
 
 impl Core {
     /// A record for an open, connected socket; receiving starts.
-    pub(super) fn add_connection(&mut self, fd: RawFd, group: Group, peer: Option<SocketAddr>) -> Key {
+    pub(super) fn add_connection(
+        &mut self,
+        fd: RawFd,
+        group: Group,
+        peer: Option<SocketAddr>,
+    ) -> Key {
         let key = self.connections.insert(Connection {
             fd,
             phase: Phase::Open,
@@ -213,6 +237,7 @@ impl Core {
             shutdown: Shutdown::No,
             reset: false,
             error: 0,
+            send_error: 0,
             linger_left: 0,
             tag: 0,
             deadline: Instant::NEVER,
@@ -241,7 +266,8 @@ impl Core {
             return;
         };
         let owned = matches!(connection.receive, Receive::Owned | Receive::OwnedDraining);
-        let busy = connection.sending || owned || connection.inbox_len() > 0 || connection.queued() > 0;
+        let busy =
+            connection.sending || owned || connection.inbox_len() > 0 || connection.queued() > 0;
         if !busy && let Some(active) = connection.active.take() {
             self.keep_active(active);
         }
@@ -269,11 +295,17 @@ impl Core {
             return;
         };
         let c = &*connection;
-        if c.receive != Receive::Idle || c.eof || c.error != 0 || c.starved || c.phase == Phase::Closing {
+        if c.receive != Receive::Idle || c.eof || c.error != 0 || c.starved {
+            return;
+        }
+        if matches!(c.phase, Phase::Doomed | Phase::Closing) {
             return;
         }
         if c.bulk && c.phase == Phase::Open {
-            let wanted = c.active.as_ref().is_some_and(|a| a.inbox_len == 0 && a.read_waker.is_some());
+            let wanted = c
+                .active
+                .as_ref()
+                .is_some_and(|a| a.inbox_len == 0 && a.read_waker.is_some());
             if wanted {
                 self.arm_owned(key);
             }
@@ -287,11 +319,14 @@ impl Core {
         connection.receive = Receive::Multishot;
         let token = connection.receive_token(key);
         // SAFETY: the operation refers to no memory of its own, only to the group's buffers.
-        unsafe { self.driver.submit(token, Op::ReceiveMany { fd: connection.fd }) };
+        unsafe {
+            self.driver
+                .submit(token, Op::ReceiveMany { fd: connection.fd })
+        };
     }
 
     fn arm_owned(&mut self, key: Key) {
-        let Some(block) = self.pool.take_for_receive(self.config.bulk_buffer_size) else {
+        let Some(block) = self.pool.take_for_body(self.config.bulk_buffer_size) else {
             self.starve(key);
             return;
         };
@@ -346,7 +381,14 @@ impl Core {
         self.driver.cancel(token);
     }
 
-    pub(super) fn on_receive(&mut self, key: Key, token: Token, result: i32, more: bool, chunk: Option<Chunk>) {
+    pub(super) fn on_receive(
+        &mut self,
+        key: Key,
+        token: Token,
+        result: i32,
+        more: bool,
+        chunk: Option<Chunk>,
+    ) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -358,7 +400,10 @@ impl Core {
         if !more {
             connection.receive = Receive::Idle;
             if token.kind() == Kind::ReceiveOwned
-                && let Some(block) = connection.active.as_mut().and_then(|active| active.own_buffer.take())
+                && let Some(block) = connection
+                    .active
+                    .as_mut()
+                    .and_then(|active| active.own_buffer.take())
                 && result > 0
             {
                 // SAFETY: the receive has completed: `result` bytes are written, no more follow.
@@ -386,7 +431,11 @@ impl Core {
         if !more {
             self.arm_receive(key);
             self.finish_close(key);
-            if self.connections.get(key).is_some_and(|c| c.phase == Phase::ParkedDownstream) {
+            if self
+                .connections
+                .get(key)
+                .is_some_and(|c| c.phase == Phase::ParkedDownstream)
+            {
                 self.deactivate_if_idle(key);
             }
         }
@@ -415,14 +464,21 @@ impl Core {
                 }
                 return;
             }
-            Phase::Closing => return,
+            Phase::Doomed | Phase::Closing => return,
         }
         let limit = self.config.inbox_limit;
-        let Some(active) = self.activate(key) else { return };
+        let Some(active) = self.activate(key) else {
+            return;
+        };
         active.push_received(chunk);
         let (full, waker) = (active.inbox_len >= limit, active.read_waker.take());
         self.wakes.extend(waker);
-        if full && self.connections.get(key).is_some_and(|c| c.receive == Receive::Multishot) {
+        if full
+            && self
+                .connections
+                .get(key)
+                .is_some_and(|c| c.receive == Receive::Multishot)
+        {
             self.stats.inbox_pauses.add(1);
             self.drain_receive(key);
         }
@@ -432,13 +488,19 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
+        // The system tells a reset once: if a send was told, receiving sees an ordinary end. (A
+        // send told EPIPE was late: the peer had ended its direction in order before.)
+        if !matches!(connection.send_error, 0 | libc::EPIPE) {
+            let errno = connection.send_error;
+            return self.on_error(key, errno);
+        }
         connection.eof = true;
         match connection.phase {
             Phase::Open | Phase::Ready => self.wake_reader(key),
             Phase::ParkedDownstream => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
             Phase::Lingering if connection.shutdown == Shutdown::Done => self.begin_close(key),
-            Phase::Lingering | Phase::Closing => {}
+            Phase::Lingering | Phase::Doomed | Phase::Closing => {}
         }
     }
 
@@ -457,18 +519,26 @@ impl Core {
             }
             Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
-            Phase::Closing => {}
+            Phase::Doomed | Phase::Closing => {}
         }
     }
 
     pub(super) fn wake_reader(&mut self, key: Key) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        if let Some(active) = self
+            .connections
+            .get_mut(key)
+            .and_then(|c| c.active.as_mut())
+        {
             self.wakes.extend(active.read_waker.take());
         }
     }
 
     pub(super) fn wake_writer(&mut self, key: Key) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        if let Some(active) = self
+            .connections
+            .get_mut(key)
+            .and_then(|c| c.active.as_mut())
+        {
             self.wakes.extend(active.write_waker.take());
         }
     }
@@ -498,7 +568,10 @@ impl Core {
             return;
         }
         if connection.deadline > self.now {
-            connection.timer = Some(self.wheel.insert(connection.deadline, Owner::Connection(key)));
+            connection.timer = Some(
+                self.wheel
+                    .insert(connection.deadline, Owner::Connection(key)),
+            );
             return;
         }
         match connection.phase {
@@ -509,8 +582,23 @@ impl Core {
             }
             Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
-            Phase::Closing => {}
+            Phase::Doomed | Phase::Closing => {}
         }
+    }
+
+    /// Puts a connection that nobody owns any more into the list of those to be closed.
+    pub(super) fn doom(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        match connection.phase {
+            Phase::ParkedDownstream => self.stats.parked_downstream.sub(1),
+            Phase::ParkedUpstream => self.stats.parked_upstream.sub(1),
+            Phase::Doomed | Phase::Closing => return,
+            Phase::Open | Phase::Ready | Phase::Lingering => {}
+        }
+        connection.phase = Phase::Doomed;
+        self.closing.push_back(key);
     }
 
     /// Gives the connection up: cancels what is in flight, closes once that has ended. Bytes that
@@ -566,6 +654,10 @@ mod tests {
 
     #[test]
     fn an_idle_connections_record_stays_small() {
-        assert!(size_of::<Connection>() <= 160, "{} bytes", size_of::<Connection>());
+        assert!(
+            size_of::<Connection>() <= 160,
+            "{} bytes",
+            size_of::<Connection>()
+        );
     }
 }

@@ -57,6 +57,10 @@ pub(super) struct Core {
 
     pub(super) connections: Slab<Connection>,
     /// Unused working sets of connections, kept for reuse.
+    #[expect(
+        clippy::vec_box,
+        reason = "a working set keeps its address: the kernel is given pointers into it"
+    )]
     pub(super) spare_actives: Vec<Box<Active>>,
     /// Connections with bytes to send that no send carries yet.
     pub(super) unsent: Vec<Key>,
@@ -157,7 +161,8 @@ impl Core {
             Wait::No
         };
         let mut completions = std::mem::take(&mut self.completions);
-        self.driver.turn(wait, self.now, &self.pool, &mut completions);
+        self.driver
+            .turn(wait, self.now, &self.pool, &mut completions);
         self.stats.completions.add(completions.len() as u64);
         for completion in completions.drain(..) {
             self.apply(completion);
@@ -218,16 +223,28 @@ impl Core {
             self.driver.available(Group::Upstream),
         ];
         for heads in [true, false] {
-            let waiting = if heads { self.starved_heads.len() } else { self.starved.len() };
+            let waiting = if heads {
+                self.starved_heads.len()
+            } else {
+                self.starved.len()
+            };
             for _ in 0..waiting {
-                let queue = if heads { &mut self.starved_heads } else { &mut self.starved };
+                let queue = if heads {
+                    &mut self.starved_heads
+                } else {
+                    &mut self.starved
+                };
                 let Some(key) = queue.pop_front() else { break };
                 let Some(connection) = self.connections.get_mut(key) else {
                     continue;
                 };
                 let room = &mut room[connection.group as usize];
                 if *room == 0 {
-                    let queue = if heads { &mut self.starved_heads } else { &mut self.starved };
+                    let queue = if heads {
+                        &mut self.starved_heads
+                    } else {
+                        &mut self.starved
+                    };
                     queue.push_back(key);
                     continue;
                 }
@@ -252,8 +269,17 @@ impl Core {
         wakers.extend(self.accept_waker.take());
         wakers.extend(self.notified_waker.take());
         self.ready.take_wakers(&mut wakers);
-        for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        for key in self
+            .connections
+            .iter()
+            .map(|(key, _)| key)
+            .collect::<Vec<_>>()
+        {
+            if let Some(active) = self
+                .connections
+                .get_mut(key)
+                .and_then(|c| c.active.as_mut())
+            {
                 wakers.extend(active.read_waker.take());
                 wakers.extend(active.write_waker.take());
             }

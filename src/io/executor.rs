@@ -71,7 +71,10 @@ impl Executor {
 
     /// The run queue, for the length of one access.
     fn with_local<R>(&self, access: impl FnOnce(&mut VecDeque<Runnable>) -> R) -> R {
-        assert!(self.on_own_thread(), "a reactor's run queue belongs to its thread");
+        assert!(
+            self.on_own_thread(),
+            "a reactor's run queue belongs to its thread"
+        );
         // SAFETY: only this thread gets here, and none of the accesses below runs foreign code
         // while it holds the reference (they push, pop and measure).
         access(unsafe { &mut *self.local.get() })
@@ -93,14 +96,24 @@ impl Executor {
             std::mem::forget(runnable);
             return;
         }
-        self.remote.lock().unwrap_or_else(PoisonError::into_inner).push(runnable);
+        self.remote
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(runnable);
         self.remote_pending.store(true, Ordering::Release);
         self.notifier.notify();
     }
 
     /// Makes a task of `future` and schedules its first poll.
-    pub(super) fn spawn(self: &Arc<Self>, stats: &Rc<Stats>, future: impl Future<Output = ()> + 'static) {
-        assert!(self.on_own_thread(), "tasks are spawned on their reactor's thread");
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        stats: &Rc<Stats>,
+        future: impl Future<Output = ()> + 'static,
+    ) {
+        assert!(
+            self.on_own_thread(),
+            "tasks are spawned on their reactor's thread"
+        );
         stats.tasks.add(1);
         let counted = Counted {
             future,
@@ -111,8 +124,9 @@ impl Executor {
         // thread only, which alone polls and drops it (async-task schedules a task whose last
         // waker is gone once more, so that its executor drops the future). `schedule` itself is
         // `Send + Sync + 'static`.
-        let (runnable, task) =
-            unsafe { async_task::spawn_unchecked(counted, move |runnable| executor.schedule(runnable)) };
+        let (runnable, task) = unsafe {
+            async_task::spawn_unchecked(counted, move |runnable| executor.schedule(runnable))
+        };
         task.detach();
         runnable.schedule();
     }
@@ -130,7 +144,8 @@ impl Executor {
             return 0;
         }
         self.remote_pending.store(false, Ordering::Release);
-        let woken = std::mem::take(&mut *self.remote.lock().unwrap_or_else(PoisonError::into_inner));
+        let woken =
+            std::mem::take(&mut *self.remote.lock().unwrap_or_else(PoisonError::into_inner));
         let count = woken.len();
         self.with_local(|queue| queue.extend(woken));
         count

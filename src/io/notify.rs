@@ -76,6 +76,8 @@ impl Notifier {
 
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notifier").field("pending", &self.is_pending()).finish()
+        f.debug_struct("Notifier")
+            .field("pending", &self.is_pending())
+            .finish()
     }
 }

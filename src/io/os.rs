@@ -24,7 +24,11 @@ fn borrow<R>(fd: RawFd, access: impl FnOnce(SockRef<'_>) -> R) -> R {
 pub(super) fn stream_socket(to: &Address) -> io::Result<OwnedFd> {
     let socket = match to {
         Address::Inet(addr) => {
-            let socket = Socket::new(Domain::for_address(*addr), Type::STREAM, Some(Protocol::TCP))?;
+            let socket = Socket::new(
+                Domain::for_address(*addr),
+                Type::STREAM,
+                Some(Protocol::TCP),
+            )?;
             socket.set_tcp_nodelay(true)?;
             socket
         }
@@ -73,7 +77,15 @@ pub(super) fn bytes_acknowledged(fd: RawFd) -> Option<u64> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes to `info`.
-    let result = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut len) };
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
     // SAFETY: zeroed before, and integers only.
     (result == 0).then(|| unsafe { info.assume_init() }.tcpi_bytes_acked)
 }

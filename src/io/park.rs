@@ -43,11 +43,21 @@ impl ReadyQueue {
     }
 
     fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(self.workers.pop().or_else(|| self.fallback.pop()).map(|waiter| waiter.waker));
+        wakes.extend(
+            self.workers
+                .pop()
+                .or_else(|| self.fallback.pop())
+                .map(|waiter| waiter.waker),
+        );
     }
 
     pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.workers.drain(..).chain(self.fallback.drain(..)).map(|waiter| waiter.waker));
+        wakers.extend(
+            self.workers
+                .drain(..)
+                .chain(self.fallback.drain(..))
+                .map(|waiter| waiter.waker),
+        );
     }
 }
 
@@ -97,8 +107,8 @@ impl Core {
             connection.phase = Phase::Ready;
             connection.deadline = Instant::NEVER;
             self.ready.push(key, &mut self.wakes);
-        } else if connection.eof || connection.error != 0 {
-            self.closing.push_back(key);
+        } else if connection.eof || connection.is_broken() {
+            self.doom(key);
         } else {
             self.stats.parked_downstream.add(1);
             self.park(key, Phase::ParkedDownstream, deadline);
@@ -108,7 +118,7 @@ impl Core {
     pub(super) fn park_upstream(&mut self, key: Key, deadline: Instant) {
         if !self.connections.get(key).is_some_and(|c| c.is_clean()) {
             self.stats.parked_upstream_lost.add(1);
-            self.closing.push_back(key);
+            self.doom(key);
             return;
         }
         self.stats.parked_upstream.add(1);
@@ -145,7 +155,11 @@ impl NextReady {
             return (true, None);
         };
         let mut core = self.handle.core();
-        let waiters = if self.fallback { &mut core.ready.fallback } else { &mut core.ready.workers };
+        let waiters = if self.fallback {
+            &mut core.ready.fallback
+        } else {
+            &mut core.ready.workers
+        };
         match waiters.iter().rposition(|waiter| waiter.ticket == ticket) {
             Some(position) => (true, Some(waiters.remove(position).waker)),
             None => (false, None),
@@ -168,8 +182,17 @@ impl Future for NextReady {
             return Poll::Ready(Stream::new(this.handle.clone(), key));
         }
         let ticket = this.ticket;
-        let waiters = if this.fallback { &mut core.ready.fallback } else { &mut core.ready.workers };
-        let place = ticket.and_then(|ticket| waiters.iter_mut().rev().find(|waiter| waiter.ticket == ticket));
+        let waiters = if this.fallback {
+            &mut core.ready.fallback
+        } else {
+            &mut core.ready.workers
+        };
+        let place = ticket.and_then(|ticket| {
+            waiters
+                .iter_mut()
+                .rev()
+                .find(|waiter| waiter.ticket == ticket)
+        });
         let mut replaced = None;
         if let Some(waiter) = place {
             if !waiter.waker.will_wake(cx.waker()) {
@@ -182,7 +205,11 @@ impl Future for NextReady {
                 ticket,
                 waker: cx.waker().clone(),
             };
-            let waiters = if this.fallback { &mut core.ready.fallback } else { &mut core.ready.workers };
+            let waiters = if this.fallback {
+                &mut core.ready.fallback
+            } else {
+                &mut core.ready.workers
+            };
             waiters.push(waiter);
             this.ticket = Some(ticket);
         }
@@ -207,7 +234,9 @@ impl Drop for NextReady {
 
 impl fmt::Debug for NextReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextReady").field("fallback", &self.fallback).finish_non_exhaustive()
+        f.debug_struct("NextReady")
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
     }
 }
 
@@ -245,23 +274,32 @@ impl Handle {
     /// Whether a pooled connection is still usable.
     pub fn is_parked(&self, id: ParkedId) -> bool {
         let core = self.core();
-        core.connections.get(id.0).is_some_and(|c| c.phase == Phase::ParkedUpstream)
+        core.connections
+            .get(id.0)
+            .is_some_and(|c| c.phase == Phase::ParkedUpstream)
     }
 
     /// Closes a pooled connection, if it still exists.
     pub fn close_parked(&self, id: ParkedId) {
         let mut core = self.core();
-        if core.connections.get(id.0).is_some_and(|c| c.phase == Phase::ParkedUpstream) {
-            core.closing.push_back(id.0);
+        if core
+            .connections
+            .get(id.0)
+            .is_some_and(|c| c.phase == Phase::ParkedUpstream)
+        {
+            core.doom(id.0);
         }
     }
 
     /// Closes all parked downstream connections, a few hundred per turn; returns how many.
     pub fn close_idle_downstream(&self) -> usize {
         let core = &mut *self.core();
-        let before = core.closing.len();
-        let parked = core.connections.iter().filter(|(_, c)| c.phase == Phase::ParkedDownstream);
-        core.closing.extend(parked.map(|(key, _)| key));
-        core.closing.len() - before
+        let parked = core
+            .connections
+            .iter()
+            .filter(|(_, c)| c.phase == Phase::ParkedDownstream);
+        let parked: Vec<Key> = parked.map(|(key, _)| key).collect();
+        parked.iter().for_each(|&key| core.doom(key));
+        parked.len()
     }
 }

@@ -68,10 +68,21 @@ impl Reactor {
         Reactor::with_driver(config, driver, pool, notifier)
     }
 
-    fn with_driver(config: &ReactorConfig, driver: Driver, pool: Rc<Pool>, notifier: Notifier) -> Reactor {
+    fn with_driver(
+        config: &ReactorConfig,
+        driver: Driver,
+        pool: Rc<Pool>,
+        notifier: Notifier,
+    ) -> Reactor {
         let stats = Rc::new(Stats::default());
         let seed = driver.seed();
-        let core = Core::new(config, driver, pool.clone(), stats.clone(), notifier.clone());
+        let core = Core::new(
+            config,
+            driver,
+            pool.clone(),
+            stats.clone(),
+            notifier.clone(),
+        );
         Reactor {
             handle: Handle(Rc::new(Inner {
                 core: RefCell::new(core),
@@ -125,7 +136,9 @@ impl Inner {
         drop(core);
         self.wall.set(None);
         self.run_wakes(wakes);
-        self.stats.remote_wakes.add(self.executor.collect_remote() as u64);
+        self.stats
+            .remote_wakes
+            .add(self.executor.collect_remote() as u64);
     }
 
     /// Runs the collected wakers outside of the core's borrow.
@@ -294,6 +307,8 @@ impl fmt::Debug for Reactor {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("now", &self.now()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("now", &self.now())
+            .finish_non_exhaustive()
     }
 }

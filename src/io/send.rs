@@ -52,10 +52,12 @@ impl Core {
             return;
         };
         // A broken connection takes nothing more; its owner learns it from the next poll.
-        if connection.error != 0 || connection.shutdown != Shutdown::No {
+        if connection.is_broken() || connection.shutdown != Shutdown::No {
             return;
         }
-        let Some(active) = self.activate(key) else { return };
+        let Some(active) = self.activate(key) else {
+            return;
+        };
         active.queued += chunk.len();
         active.outbox.push_back(chunk);
         self.mark_unsent(key);
@@ -66,12 +68,15 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if bytes.is_empty() || connection.error != 0 || connection.shutdown != Shutdown::No {
+        if bytes.is_empty() || connection.is_broken() || connection.shutdown != Shutdown::No {
             return;
         }
         if let Some(active) = &mut connection.active
             && active.outbox.len() > active.in_flight
-            && active.outbox.back_mut().is_some_and(|last| last.try_append(bytes))
+            && active
+                .outbox
+                .back_mut()
+                .is_some_and(|last| last.try_append(bytes))
         {
             active.queued += bytes.len();
             return;
@@ -93,7 +98,8 @@ impl Core {
 
     /// Submits one send for each connection with queued chunks and none in flight.
     pub(super) fn submit_sends(&mut self) {
-        let mut unsent = std::mem::replace(&mut self.unsent, std::mem::take(&mut self.unsent_scratch));
+        let mut unsent =
+            std::mem::replace(&mut self.unsent, std::mem::take(&mut self.unsent_scratch));
         for key in unsent.drain(..) {
             self.submit_send(key);
         }
@@ -105,7 +111,7 @@ impl Core {
             return;
         };
         connection.unsent = false;
-        if connection.sending || connection.phase == Phase::Closing || connection.error != 0 {
+        if connection.sending || connection.phase == Phase::Closing || connection.is_broken() {
             return;
         }
         let Some(active) = &mut connection.active else {
@@ -174,7 +180,11 @@ impl Core {
             return;
         };
         let queued = active.queued;
-        let satisfied = if active.awaits_flush { queued == 0 } else { queued < send_limit };
+        let satisfied = if active.awaits_flush {
+            queued == 0
+        } else {
+            queued < send_limit
+        };
         if satisfied {
             self.wakes.extend(active.write_waker.take());
         }
@@ -198,12 +208,12 @@ impl Core {
         }
         if connection.shutdown == Shutdown::Wanted {
             connection.shutdown = Shutdown::Done;
-            if connection.error == 0 {
+            if !connection.is_broken() {
                 self.driver.shutdown_write(connection.fd);
             }
         }
         if connection.phase == Phase::Lingering && connection.shutdown == Shutdown::Done {
-            if connection.eof || connection.error != 0 {
+            if connection.eof || connection.is_broken() {
                 self.begin_close(key);
             } else {
                 let end = self.now + self.config.linger_time;
@@ -223,11 +233,20 @@ impl Core {
     }
 
     fn fail_sending(&mut self, key: Key, errno: i32) {
-        if let Some(active) = self.connections.get_mut(key).and_then(|c| c.active.as_mut()) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.send_error = errno;
+        if let Some(active) = &mut connection.active {
             active.outbox.clear();
             active.queued = 0;
         }
-        self.on_error(key, errno);
+        match connection.phase {
+            Phase::Open | Phase::Ready => self.wake_writer(key),
+            Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
+            Phase::ParkedUpstream => self.lose_parked_upstream(key),
+            Phase::Doomed | Phase::Closing => {}
+        }
     }
 
     pub(super) fn cancel_send(&mut self, key: Key) {
@@ -248,7 +267,7 @@ impl Core {
         if connection.shutdown == Shutdown::Wanted && connection.queued() > 0 && !connection.reset {
             self.close_gracefully(key);
         } else {
-            self.closing.push_back(key);
+            self.doom(key);
         }
     }
 
@@ -257,8 +276,8 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if connection.error != 0 {
-            self.begin_close(key);
+        if connection.is_broken() {
+            self.doom(key);
             return;
         }
         connection.phase = Phase::Lingering;
@@ -289,7 +308,9 @@ impl Core {
 fn remove_front(queue: &mut std::collections::VecDeque<Chunk>, n: usize) -> usize {
     let mut left = n;
     while left > 0 {
-        let Some(front) = queue.front_mut() else { break };
+        let Some(front) = queue.front_mut() else {
+            break;
+        };
         if front.len() > left {
             front.advance(left);
             left = 0;
@@ -308,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_partial_send_leaves_the_rest_at_the_front() {
-        let mut queue: VecDeque<Chunk> = [&b"abc"[..], b"defg", b"h"].map(Chunk::from_static).into();
+        let mut queue: VecDeque<Chunk> =
+            [&b"abc"[..], b"defg", b"h"].map(Chunk::from_static).into();
         assert_eq!(remove_front(&mut queue, 5), 5);
         let rest: Vec<u8> = queue.iter().flat_map(|c| c.iter().copied()).collect();
         assert_eq!(rest, b"fgh");

@@ -121,16 +121,19 @@ impl<T> Slab<T> {
 
     /// The keys and values of all used slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.slot {
-            Slot::Used(value) => Some((
-                Key {
-                    index: index as u32,
-                    generation: entry.generation,
-                },
-                value,
-            )),
-            Slot::Free(_) => None,
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| match &entry.slot {
+                Slot::Used(value) => Some((
+                    Key {
+                        index: index as u32,
+                        generation: entry.generation,
+                    },
+                    value,
+                )),
+                Slot::Free(_) => None,
+            })
     }
 }
 
@@ -148,8 +151,14 @@ mod tests {
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get_mut(second), Some(&mut "second"));
-        assert_eq!(slab.key_at(second.index, second.generation & 0xff, 0xff), Some(second));
-        assert_eq!(slab.key_at(second.index, first.generation & 0xff, 0xff), None);
+        assert_eq!(
+            slab.key_at(second.index, second.generation & 0xff, 0xff),
+            Some(second)
+        );
+        assert_eq!(
+            slab.key_at(second.index, first.generation & 0xff, 0xff),
+            None
+        );
     }
 
     #[test]
@@ -162,6 +171,9 @@ mod tests {
         for n in 0..10 {
             slab.insert(n);
         }
-        assert_eq!((slab.len(), slab.entries.len(), slab.iter().count()), (100, 100, 100));
+        assert_eq!(
+            (slab.len(), slab.entries.len(), slab.iter().count()),
+            (100, 100, 100)
+        );
     }
 }

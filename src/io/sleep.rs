@@ -58,7 +58,10 @@ impl Future for Sleep {
                 timer: None,
             })
         });
-        let sleeper = core.sleepers.get_mut(key).expect("the future owns its slot");
+        let sleeper = core
+            .sleepers
+            .get_mut(key)
+            .expect("the future owns its slot");
         if sleeper.timer.is_none() && this.at != Instant::NEVER {
             sleeper.timer = Some(core.wheel.insert(this.at, Owner::Sleep(key)));
         }
@@ -84,7 +87,9 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("Sleep")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 

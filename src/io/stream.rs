@@ -41,7 +41,11 @@ impl Stream {
 
     fn with_record<R>(&self, access: impl FnOnce(&mut Connection) -> R) -> R {
         let mut core = self.handle.core();
-        access(core.connections.get_mut(self.key).expect("a stream owns its connection"))
+        access(
+            core.connections
+                .get_mut(self.key)
+                .expect("a stream owns its connection"),
+        )
     }
 
     /// Ends the stream without closing the connection.
@@ -84,21 +88,27 @@ impl Stream {
     ///
     /// # Errors
     /// `TimedOut` after the deadline, even if bytes wait; the system's error (such as
-    /// `ConnectionReset`) once the bytes received before it were taken.
+    /// `ConnectionReset`) once the bytes received before it were taken. A failed send alone is no
+    /// error here: a response may have come before.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let core = &mut *self.handle.core();
-        let connection = core.connections.get_mut(self.key).expect("a stream owns its connection");
+        let connection = core
+            .connections
+            .get_mut(self.key)
+            .expect("a stream owns its connection");
         if connection.inbox_len() > 0 && !connection.timed_out {
             return Poll::Ready(Ok(true));
         }
-        if let Some(error) = connection.failure() {
+        if let Some(error) = connection.receive_failure() {
             return Poll::Ready(Err(error));
         }
         if connection.eof {
             return Poll::Ready(Ok(false));
         }
         let idle = connection.receive == Receive::Idle;
-        let active = core.activate(self.key).expect("a stream owns its connection");
+        let active = core
+            .activate(self.key)
+            .expect("a stream owns its connection");
         // A replaced waker is dropped by the loop, outside of the borrow.
         let replaced = remember(&mut active.read_waker, cx);
         core.wakes.extend(replaced);
@@ -132,7 +142,9 @@ impl Stream {
             return;
         }
         self.with(|core| {
-            let active = core.activate(self.key).expect("a stream owns its connection");
+            let active = core
+                .activate(self.key)
+                .expect("a stream owns its connection");
             active.inbox_len += chunk.len();
             active.inbox.push_front(chunk);
         });
@@ -190,14 +202,19 @@ impl Stream {
     fn poll_sent(&self, cx: &mut Context<'_>, all: bool) -> Poll<io::Result<()>> {
         let core = &mut *self.handle.core();
         let limit = if all { 1 } else { core.config.send_limit };
-        let connection = core.connections.get_mut(self.key).expect("a stream owns its connection");
-        if let Some(error) = connection.failure() {
+        let connection = core
+            .connections
+            .get_mut(self.key)
+            .expect("a stream owns its connection");
+        if let Some(error) = connection.send_failure() {
             return Poll::Ready(Err(error));
         }
         if connection.queued() < limit {
             return Poll::Ready(Ok(()));
         }
-        let active = core.activate(self.key).expect("a stream owns its connection");
+        let active = core
+            .activate(self.key)
+            .expect("a stream owns its connection");
         active.awaits_flush = all;
         // A replaced waker is dropped by the loop, outside of the borrow.
         let replaced = remember(&mut active.write_waker, cx);
@@ -248,7 +265,7 @@ impl Stream {
     /// The peer has ended its direction, or an operation failed; bytes received before may still
     /// wait in the inbox.
     pub fn is_ended(&self) -> bool {
-        self.with_record(|c| c.eof || c.error != 0)
+        self.with_record(|c| c.eof || c.is_broken())
     }
 
     /// Bytes that the kernel has taken for sending.
@@ -261,8 +278,13 @@ impl Stream {
     /// for watchdogs, not per request. For a Unix socket, as [`Stream::bytes_sent`].
     pub fn bytes_acknowledged(&self) -> u64 {
         self.with(|core| {
-            let connection = core.connections.get(self.key).expect("a stream owns its connection");
-            core.driver.acknowledged(connection.fd).unwrap_or(connection.sent)
+            let connection = core
+                .connections
+                .get(self.key)
+                .expect("a stream owns its connection");
+            core.driver
+                .acknowledged(connection.fd)
+                .unwrap_or(connection.sent)
         })
     }
 
@@ -306,7 +328,9 @@ impl Drop for Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("slot", &self.key.index).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("slot", &self.key.index)
+            .finish_non_exhaustive()
     }
 }
 

@@ -128,7 +128,8 @@ impl Wheel {
 
     /// When [`Wheel::expire`] must be called next; `None` if no timer is armed.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.next_tick().map(|tick| Instant::from_nanos(tick.saturating_mul(TICK)))
+        self.next_tick()
+            .map(|tick| Instant::from_nanos(tick.saturating_mul(TICK)))
     }
 
     /// The tick at which something fires or moves down a level.
@@ -217,7 +218,11 @@ impl Wheel {
         let Node {
             prev, next, place, ..
         } = self.nodes[id as usize];
-        assert_ne!(place, u16::MAX, "a timer is removed once, and not after it fired");
+        assert_ne!(
+            place,
+            u16::MAX,
+            "a timer is removed once, and not after it fired"
+        );
         let (level, slot) = (place as usize / SLOTS, place as usize % SLOTS);
         match prev {
             NIL => self.heads[level][slot] = next,
@@ -272,7 +277,9 @@ mod tests {
         let mut seed = 7u64;
         let mut expected = Vec::new();
         for n in 0..2000 {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             let magnitude = 1u64 << (20 + (seed >> 58) % 28);
             let at = Instant::from_nanos(seed % magnitude);
             wheel.insert(at, sleeper(n));
@@ -284,7 +291,10 @@ mod tests {
         for (at, owner) in fired {
             let Owner::Sleep(key) = owner else { panic!() };
             let wanted = expected[key.index as usize].0;
-            assert!(at >= wanted && at - wanted <= Duration::from_millis(10), "{at:?} for {wanted:?}");
+            assert!(
+                at >= wanted && at - wanted <= Duration::from_millis(10),
+                "{at:?} for {wanted:?}"
+            );
         }
         assert_eq!((wheel.len(), wheel.next_expiry()), (0, None));
     }
@@ -308,14 +318,21 @@ mod tests {
     fn a_late_call_fires_everything_that_is_due() {
         let mut wheel = Wheel::new();
         for n in 0..100 {
-            wheel.insert(Instant::ZERO + Duration::from_millis(n * 37), sleeper(n as u32));
+            wheel.insert(
+                Instant::ZERO + Duration::from_millis(n * 37),
+                sleeper(n as u32),
+            );
         }
         let mut fired = Vec::new();
         wheel.expire(Instant::ZERO + Duration::from_secs(10), &mut fired);
         assert_eq!(fired.len(), 100);
         wheel.insert(Instant::ZERO, sleeper(0));
         wheel.expire(Instant::ZERO + Duration::from_millis(10_010), &mut fired);
-        assert_eq!(fired.len(), 101, "a time in the past fires at the next tick");
+        assert_eq!(
+            fired.len(),
+            101,
+            "a time in the past fires at the next tick"
+        );
     }
 
     #[test]

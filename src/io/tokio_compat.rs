@@ -32,7 +32,11 @@ impl TokioStream {
 }
 
 impl AsyncRead for TokioStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 || !ready!(self.0.poll_readable(cx))? {
             return Poll::Ready(Ok(()));
         }
@@ -49,13 +53,32 @@ impl AsyncRead for TokioStream {
 }
 
 impl AsyncWrite for TokioStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.0.poll_ready(cx))?;
         if self.0.is_write_shut_down() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         self.0.queue_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut *this).poll_write(cx, &[]))?;
+        parts.iter().for_each(|part| this.0.queue_slice(part));
+        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

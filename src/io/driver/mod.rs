@@ -100,13 +100,24 @@ pub(super) enum Op {
     /// Receive once into memory of the connection.
     ReceiveOwned { fd: RawFd, data: *mut u8, len: u32 },
     /// Send all of one buffer.
-    Send { fd: RawFd, data: *const u8, len: u32 },
+    Send {
+        fd: RawFd,
+        data: *const u8,
+        len: u32,
+    },
     /// Send all of several buffers.
-    SendVectored { fd: RawFd, message: *const libc::msghdr },
+    SendVectored {
+        fd: RawFd,
+        message: *const libc::msghdr,
+    },
     /// Accept again and again.
     Accept { fd: RawFd },
     /// Connect to a `sockaddr`.
-    Connect { fd: RawFd, address: *const libc::sockaddr, len: libc::socklen_t },
+    Connect {
+        fd: RawFd,
+        address: *const libc::sockaddr,
+        len: libc::socklen_t,
+    },
 }
 
 /// The result of an operation, or one of several of a multishot operation.
@@ -153,7 +164,11 @@ macro_rules! forward {
 }
 
 impl Driver {
-    pub(super) fn uring(config: &ReactorConfig, pool: &Pool, notifier: &Notifier) -> Result<Driver, StartError> {
+    pub(super) fn uring(
+        config: &ReactorConfig,
+        pool: &Pool,
+        notifier: &Notifier,
+    ) -> Result<Driver, StartError> {
         uring::Uring::new(config, pool, notifier).map(|driver| Driver::Uring(Box::new(driver)))
     }
 
@@ -191,7 +206,13 @@ impl Driver {
     }
 
     /// Submits what was started, waits, and appends completions.
-    pub(super) fn turn(&mut self, wait: Wait, now: Instant, pool: &Pool, out: &mut Vec<Completion>) {
+    pub(super) fn turn(
+        &mut self,
+        wait: Wait,
+        now: Instant,
+        pool: &Pool,
+        out: &mut Vec<Completion>,
+    ) {
         forward!(self, driver => driver.turn(wait, now, pool, out));
     }
 
@@ -313,7 +334,10 @@ mod tests {
         };
         let token = Token::new(Kind::Connect, key, 255);
         assert_eq!(token.kind(), Kind::Connect);
-        assert_eq!((token.index(), token.generation(), token.sequence()), (u32::MAX, 1, 255));
+        assert_eq!(
+            (token.index(), token.generation(), token.sequence()),
+            (u32::MAX, 1, 255)
+        );
         assert_eq!(Token::WAKE.kind(), Kind::Wake);
         assert_eq!(Token::IGNORED.kind(), Kind::Ignored);
     }

@@ -61,7 +61,12 @@ impl BufferRing {
         // SAFETY: the memory is zeroed, page-aligned, of the right size, and freed only after the
         // io_uring is gone (or never, see `forget`).
         unsafe {
-            submitter.register_buf_ring_with_flags(self.entries.as_ptr() as u64, self.count, self.group as u16, 0)
+            submitter.register_buf_ring_with_flags(
+                self.entries.as_ptr() as u64,
+                self.count,
+                self.group as u16,
+                0,
+            )
         }
     }
 
@@ -129,7 +134,8 @@ impl BufferRing {
 }
 
 fn layout(count: u16) -> Layout {
-    Layout::from_size_align(usize::from(count) * size_of::<BufRingEntry>(), ALIGNMENT).expect("at most 512 KiB")
+    Layout::from_size_align(usize::from(count) * size_of::<BufRingEntry>(), ALIGNMENT)
+        .expect("at most 512 KiB")
 }
 
 impl Drop for BufferRing {
@@ -151,12 +157,23 @@ mod tests {
     #[test]
     fn a_filled_place_is_refilled_at_once_and_an_exhausted_pool_leaves_it_empty() {
         let pool = Pool::new(0, 4 * 4096);
-        let config = BufferGroup { count: 4, size: 4096 };
+        let config = BufferGroup {
+            count: 4,
+            size: 4096,
+        };
         let mut ring = BufferRing::new(Group::Downstream, config);
         ring.refill(&pool);
-        assert_eq!((ring.available(), pool.in_use().0), (4, 0), "what the ring holds is not in use");
+        assert_eq!(
+            (ring.available(), pool.in_use().0),
+            (4, 0),
+            "what the ring holds is not in use"
+        );
         let mut held: Vec<_> = (0..4).filter_map(|id| ring.detach(id, &pool)).collect();
-        assert_eq!((held.len(), ring.available()), (4, 3), "one place found no memory");
+        assert_eq!(
+            (held.len(), ring.available()),
+            (4, 3),
+            "one place found no memory"
+        );
         assert!(ring.detach(3, &pool).is_none(), "an id without a block");
         ring.refill(&pool);
         assert_eq!(ring.available(), 3);

@@ -54,8 +54,14 @@ impl SimNet {
 }
 
 enum Incoming {
-    Many { token: Token },
-    Owned { token: Token, data: *mut u8, len: usize },
+    Many {
+        token: Token,
+    },
+    Owned {
+        token: Token,
+        data: *mut u8,
+        len: usize,
+    },
 }
 
 impl Incoming {
@@ -203,7 +209,9 @@ impl Sim {
                     let message = &*message;
                     std::slice::from_raw_parts(message.msg_iov, message.msg_iovlen as _)
                 };
-                let parts = parts.iter().map(|part| (part.iov_base.cast_const().cast(), part.iov_len));
+                let parts = parts
+                    .iter()
+                    .map(|part| (part.iov_base.cast_const().cast(), part.iov_len));
                 self.start_send(fd, token, parts.collect());
             }
             Op::Accept { fd } => {
@@ -215,7 +223,11 @@ impl Sim {
                 // SAFETY: `socket2` made this address, of this length.
                 let target = unsafe {
                     socket2::SockAddr::try_init(|storage, length| {
-                        std::ptr::copy_nonoverlapping(address.cast::<u8>(), storage.cast::<u8>(), len as usize);
+                        std::ptr::copy_nonoverlapping(
+                            address.cast::<u8>(),
+                            storage.cast::<u8>(),
+                            len as usize,
+                        );
                         *length = len;
                         Ok(())
                     })
@@ -248,7 +260,11 @@ impl Sim {
             if let Some(send) = &peer.send
                 && send.token == token
             {
-                let result = if send.done > 0 { send.done as i32 } else { -libc::ECANCELED };
+                let result = if send.done > 0 {
+                    send.done as i32
+                } else {
+                    -libc::ECANCELED
+                };
                 peer.send = None;
                 return self.complete(token, result, false);
             }
@@ -257,7 +273,11 @@ impl Sim {
                 return self.complete(token, -libc::ECANCELED, false);
             }
         }
-        if let Some(port) = self.ports.values_mut().find(|port| port.accept == Some(token)) {
+        if let Some(port) = self
+            .ports
+            .values_mut()
+            .find(|port| port.accept == Some(token))
+        {
             port.accept = None;
             self.complete(token, -libc::ECANCELED, false);
         }
@@ -271,7 +291,10 @@ impl Sim {
         let Some(peer) = self.peers.remove(&fd) else {
             return;
         };
-        assert!(peer.receive.is_none() && peer.send.is_none(), "closed without operations");
+        assert!(
+            peer.receive.is_none() && peer.send.is_none(),
+            "closed without operations"
+        );
         if let Some(other) = peer.other {
             if peer.reset_on_close || !peer.inbound.is_empty() {
                 let at = self.arrival(other);
@@ -298,16 +321,25 @@ impl Sim {
         }
     }
 
-    pub(super) fn turn(&mut self, wait: Wait, now: Instant, pool: &Pool, out: &mut Vec<Completion>) {
+    pub(super) fn turn(
+        &mut self,
+        wait: Wait,
+        now: Instant,
+        pool: &Pool,
+        out: &mut Vec<Completion>,
+    ) {
         // A turn takes some time.
         self.now = self.now.max(now.as_nanos()) + 1 + self.below(20_000);
         loop {
-            let orphans = std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
+            let orphans =
+                std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
             orphans.into_iter().for_each(|fd| self.close(fd));
             while let Some(Reverse((at, ..))) = self.events.peek()
                 && *at <= self.now
             {
-                let Some(Reverse((.., event))) = self.events.pop() else { break };
+                let Some(Reverse((.., event))) = self.events.pop() else {
+                    break;
+                };
                 self.happen(event);
             }
             self.progress(pool);
@@ -323,7 +355,9 @@ impl Sim {
             let next = match (event, end.map(Instant::as_nanos)) {
                 (Some(event), Some(end)) => event.min(end),
                 (Some(at), None) | (None, Some(at)) => at,
-                (None, None) => panic!("simulated deadlock: every task waits, and nothing is under way"),
+                (None, None) => {
+                    panic!("simulated deadlock: every task waits, and nothing is under way")
+                }
             };
             self.now = self.now.max(next);
         }
@@ -359,10 +393,19 @@ impl Sim {
     }
 
     fn establish(&mut self, client: RawFd, target: SocketAddr) {
-        let Some(token) = self.peers.get_mut(&client).and_then(|peer| peer.connect.take()) else {
+        let Some(token) = self
+            .peers
+            .get_mut(&client)
+            .and_then(|peer| peer.connect.take())
+        else {
             return;
         };
-        let Some(port) = self.ports.iter().find(|(_, port)| port.addr == target).map(|(fd, _)| *fd) else {
+        let Some(port) = self
+            .ports
+            .iter()
+            .find(|(_, port)| port.addr == target)
+            .map(|(fd, _)| *fd)
+        else {
             return self.complete(token, -libc::ECONNREFUSED, false);
         };
         let server = self.new_fd();
@@ -411,12 +454,18 @@ impl Sim {
             return;
         };
         let other = self.peers.get(&fd).and_then(|peer| peer.other);
-        let reset = self.peers.get(&fd).is_some_and(|peer| peer.reset || peer.shut_down);
+        let reset = self
+            .peers
+            .get(&fd)
+            .is_some_and(|peer| peer.reset || peer.shut_down);
         let Some(other) = other.filter(|other| !reset && self.peers.contains_key(other)) else {
             return self.complete(send.token, -libc::EPIPE, false);
         };
         while send.done < send.total {
-            let used = self.peers.get(&other).map_or(0, |peer| peer.in_transit + peer.inbound.len());
+            let used = self
+                .peers
+                .get(&other)
+                .map_or(0, |peer| peer.in_transit + peer.inbound.len());
             let room = self.net.window.saturating_sub(used);
             if room == 0 {
                 break;
@@ -456,7 +505,10 @@ impl Sim {
             match receive {
                 Incoming::Owned { data, len, .. } => {
                     let peer = self.peers.get_mut(&fd).expect("looked up above");
-                    let bytes: Vec<u8> = peer.inbound.drain(..wanted.min(available).min(len)).collect();
+                    let bytes: Vec<u8> = peer
+                        .inbound
+                        .drain(..wanted.min(available).min(len))
+                        .collect();
                     // SAFETY: the operation's memory is valid for `len` bytes until this completion.
                     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len()) };
                     self.complete(token, bytes.len() as i32, false);
@@ -518,7 +570,9 @@ impl Sim {
     }
 
     pub(super) fn shutdown_write(&mut self, fd: RawFd) {
-        let Some(peer) = self.peers.get_mut(&fd) else { return };
+        let Some(peer) = self.peers.get_mut(&fd) else {
+            return;
+        };
         if !std::mem::replace(&mut peer.shut_down, true)
             && let Some(other) = peer.other
         {

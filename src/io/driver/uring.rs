@@ -57,7 +57,11 @@ pub(in super::super) struct Uring {
 }
 
 impl Uring {
-    pub(in super::super) fn new(config: &ReactorConfig, pool: &Pool, notifier: &Notifier) -> Result<Uring, StartError> {
+    pub(in super::super) fn new(
+        config: &ReactorConfig,
+        pool: &Pool,
+        notifier: &Notifier,
+    ) -> Result<Uring, StartError> {
         let ring = Box::into_raw(Box::new(build(config)?));
         // SAFETY: the ring lives until the drop of `Uring`, which first drops what borrows it.
         let (mut submitter, submission, completion) = unsafe { (*ring).split() };
@@ -82,7 +86,9 @@ impl Uring {
             counts: Counts::default(),
         };
         for group in [&driver.downstream, &driver.upstream] {
-            group.register(&driver.submitter).map_err(StartError::buffer_ring)?;
+            group
+                .register(&driver.submitter)
+                .map_err(StartError::buffer_ring)?;
         }
         driver.refill(pool);
         driver.self_test(pool)?;
@@ -103,21 +109,39 @@ impl Uring {
         );
         let (here, there) = os::socket_pair().map_err(StartError::self_test)?;
         // SAFETY: the operation refers to no memory but the buffer ring.
-        unsafe { self.submit(token, Op::ReceiveMany { fd: here.as_raw_fd() }) };
+        unsafe {
+            self.submit(
+                token,
+                Op::ReceiveMany {
+                    fd: here.as_raw_fd(),
+                },
+            )
+        };
         let mut completions = Vec::new();
         for probe in [&b"one"[..], b"two"] {
             os::write(&there, probe).map_err(StartError::self_test)?;
             self.await_completions(pool, &mut completions);
             match completions.pop() {
-                Some(Completion { more: true, chunk: Some(chunk), .. }) if *chunk == *probe => {}
+                Some(Completion {
+                    more: true,
+                    chunk: Some(chunk),
+                    ..
+                }) if *chunk == *probe => {}
                 other => return Err(StartError::misbehaves("a multishot receive", &other)),
             }
         }
         self.cancel(token);
         self.await_completions(pool, &mut completions);
         match completions.pop() {
-            Some(Completion { more: false, result, .. }) if result == -libc::ECANCELED => Ok(()),
-            other => Err(StartError::misbehaves("cancelling a multishot receive", &other)),
+            Some(Completion {
+                more: false,
+                result,
+                ..
+            }) if result == -libc::ECANCELED => Ok(()),
+            other => Err(StartError::misbehaves(
+                "cancelling a multishot receive",
+                &other,
+            )),
         }
     }
 
@@ -135,7 +159,11 @@ impl Uring {
         if let Some(fd) = self.notifier.event() {
             let data: *mut u64 = &mut *self.event;
             self.in_flight += 1;
-            self.push(opcode::Read::new(Fd(fd), data.cast(), 8).build().user_data(Token::WAKE.0));
+            self.push(
+                opcode::Read::new(Fd(fd), data.cast(), 8)
+                    .build()
+                    .user_data(Token::WAKE.0),
+            );
         }
     }
 
@@ -151,11 +179,15 @@ impl Uring {
                 opcode::RecvMulti::new(Fd(fd), group as u16).build()
             }
             Op::ReceiveOwned { fd, data, len } => opcode::Recv::new(Fd(fd), data, len).build(),
-            Op::Send { fd, data, len } => opcode::Send::new(Fd(fd), data, len).flags(SEND_FLAGS).build(),
-            Op::SendVectored { fd, message } => {
-                opcode::SendMsg::new(Fd(fd), message).flags(SEND_FLAGS as u32).build()
-            }
-            Op::Accept { fd } => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
+            Op::Send { fd, data, len } => opcode::Send::new(Fd(fd), data, len)
+                .flags(SEND_FLAGS)
+                .build(),
+            Op::SendVectored { fd, message } => opcode::SendMsg::new(Fd(fd), message)
+                .flags(SEND_FLAGS as u32)
+                .build(),
+            Op::Accept { fd } => opcode::AcceptMulti::new(Fd(fd))
+                .flags(libc::SOCK_CLOEXEC)
+                .build(),
             Op::Connect { fd, address, len } => opcode::Connect::new(Fd(fd), address, len).build(),
         };
         if !self.ended {
@@ -231,18 +263,38 @@ impl Uring {
             Some(timeout) => {
                 let args = SubmitArgs::new().timespec(&timeout);
                 // SAFETY: with EXT_ARG the argument is a `SubmitArgs`, which lives past the call.
-                unsafe { self.submitter.enter(submit, want, (flags | EnterFlags::EXT_ARG).bits(), Some(&args)) }
+                unsafe {
+                    self.submitter.enter(
+                        submit,
+                        want,
+                        (flags | EnterFlags::EXT_ARG).bits(),
+                        Some(&args),
+                    )
+                }
             }
             // SAFETY: no argument.
-            None => unsafe { self.submitter.enter::<libc::sigset_t>(submit, want, flags.bits(), None) },
+            None => unsafe {
+                self.submitter
+                    .enter::<libc::sigset_t>(submit, want, flags.bits(), None)
+            },
         }
     }
 
-    pub(super) fn turn(&mut self, wait: Wait, now: Instant, pool: &Pool, out: &mut Vec<Completion>) {
+    pub(super) fn turn(
+        &mut self,
+        wait: Wait,
+        now: Instant,
+        pool: &Pool,
+        out: &mut Vec<Completion>,
+    ) {
         self.drain_backlog();
         self.submission.sync();
         self.completion.sync();
-        let wait = if self.completion.is_empty() && self.backlog.is_empty() { wait } else { Wait::No };
+        let wait = if self.completion.is_empty() && self.backlog.is_empty() {
+            wait
+        } else {
+            Wait::No
+        };
         // Errors need no handling of their own: EINTR and ETIME are ordinary ends of a wait, and
         // after EBUSY or EAGAIN the entries stay queued for the next turn, behind the reaping
         // that makes room for them.
@@ -322,7 +374,12 @@ impl Uring {
                     .user_data(Token::IGNORED.0),
             );
             let now = self.now();
-            self.turn(Wait::Until(Some(now + Duration::from_millis(10))), now, pool, &mut completions);
+            self.turn(
+                Wait::Until(Some(now + Duration::from_millis(10))),
+                now,
+                pool,
+                &mut completions,
+            );
             for completion in completions.drain(..) {
                 if matches!(completion.token.kind(), Kind::Accept) && completion.result >= 0 {
                     drop(self.own(completion.result));
@@ -427,7 +484,9 @@ fn build(config: &ReactorConfig) -> Result<IoUring, StartError> {
             builder.setup_no_sqarray();
         }
         match builder.build(entries) {
-            Ok(ring) if ring.params().is_feature_nodrop() && ring.params().is_feature_ext_arg() => return Ok(ring),
+            Ok(ring) if ring.params().is_feature_nodrop() && ring.params().is_feature_ext_arg() => {
+                return Ok(ring);
+            }
             Ok(_) => return Err(StartError::too_old()),
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) && !index_array => index_array = true,
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && entries > MIN_ENTRIES => {

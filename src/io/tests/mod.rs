@@ -21,7 +21,11 @@ fn on_ring<Fut: Future<Output = ()>>(config: &ReactorConfig, body: impl FnOnce(H
     run(&mut reactor, body);
 }
 
-fn in_simulation<Fut: Future<Output = ()>>(config: &ReactorConfig, seed: u64, body: impl FnOnce(Handle) -> Fut) {
+fn in_simulation<Fut: Future<Output = ()>>(
+    config: &ReactorConfig,
+    seed: u64,
+    body: impl FnOnce(Handle) -> Fut,
+) {
     let mut reactor = Reactor::simulated(config, SimNet::new(seed));
     run(&mut reactor, body);
 }
@@ -32,10 +36,17 @@ fn run<Fut: Future<Output = ()>>(reactor: &mut Reactor, body: impl FnOnce(Handle
     let body = body(handle.clone());
     reactor.run_until(async {
         let end = handle.now() + PATIENCE * 3;
-        handle.timeout(end, body).await.expect("the test ends in time");
+        handle
+            .timeout(end, body)
+            .await
+            .expect("the test ends in time");
         until(&handle, || handle.stats().connections.get() == 0).await;
         assert_eq!(handle.stats().streams.get(), 0);
-        assert_eq!(handle.stats().buffers_in_use.get(), 0, "every buffer came back");
+        assert_eq!(
+            handle.stats().buffers_in_use.get(),
+            0,
+            "every buffer came back"
+        );
     });
 }
 

@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use super::*;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: toy\r\nAccept: */*\r\n\r\n";
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nHello, World!";
+const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: toy\r\nAccept: */*\r\n\r\n";
+const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nHello, World!";
 
 /// CPU time of this thread: in user mode, and in all.
 fn cpu_time() -> (Duration, Duration) {
@@ -59,7 +61,13 @@ fn a_toy_proxy_costs_little_per_request() {
             for _ in 0..connections {
                 let (down, shard) = (handle.adopt(handle.accept().await), handle.clone());
                 handle.spawn(async move {
-                    let mut pooled = Some(shard.connect(&origin.into()).await.expect("connects").park_upstream(Instant::NEVER));
+                    let mut pooled = Some(
+                        shard
+                            .connect(&origin.into())
+                            .await
+                            .expect("connects")
+                            .park_upstream(Instant::NEVER),
+                    );
                     while let Ok(true) = down.readable().await {
                         down.set_deadline(Some(shard.now() + Duration::from_secs(60)));
                         let up = pooled.take().and_then(|id| shard.unpark(id)).expect("idle");
@@ -78,7 +86,11 @@ fn a_toy_proxy_costs_little_per_request() {
             let (user, all) = cpu_time();
             until(&handle, || handle.stats().streams.get() == 0).await;
             let (user_end, all_end) = cpu_time();
-            let stats: Vec<_> = handle.stats().iter().filter(|(_, value)| *value > 0).collect();
+            let stats: Vec<_> = handle
+                .stats()
+                .iter()
+                .filter(|(_, value)| *value > 0)
+                .collect();
             println!("{stats:?}");
             (user_end - user, all_end - all)
         })
@@ -108,6 +120,14 @@ fn a_toy_proxy_costs_little_per_request() {
     let (user, all) = proxy.join().expect("no panic");
     let total = f64::from(connections * requests);
     let per_request = |time: Duration| time.as_secs_f64() * 1e6 / total;
-    println!("CPU per request: {:.2} µs in user mode, {:.2} µs in all", per_request(user), per_request(all));
-    assert!(per_request(all) < 2000.0, "{:.2} µs per request", per_request(all));
+    println!(
+        "CPU per request: {:.2} µs in user mode, {:.2} µs in all",
+        per_request(user),
+        per_request(all)
+    );
+    assert!(
+        per_request(all) < 2000.0,
+        "{:.2} µs per request",
+        per_request(all)
+    );
 }

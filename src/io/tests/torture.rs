@@ -13,8 +13,14 @@ fn storms_of_dropped_streams_leave_nothing_behind() {
         let config = ReactorConfig {
             submission_entries: 64,
             completion_entries: 128,
-            downstream_buffers: BufferGroup { count: 8, size: 4096 },
-            upstream_buffers: BufferGroup { count: 8, size: 4096 },
+            downstream_buffers: BufferGroup {
+                count: 8,
+                size: 4096,
+            },
+            upstream_buffers: BufferGroup {
+                count: 8,
+                size: 4096,
+            },
             seed: Some(seed),
             ..ReactorConfig::default()
         };
@@ -25,7 +31,9 @@ fn storms_of_dropped_streams_leave_nothing_behind() {
 #[test]
 fn storms_of_dropped_streams_in_simulation() {
     for seed in 0..40 {
-        in_simulation(&ReactorConfig::default(), seed, |handle| async move { storm(handle, 10, 12).await });
+        in_simulation(&ReactorConfig::default(), seed, |handle| async move {
+            storm(handle, 10, 12).await
+        });
     }
 }
 
@@ -52,9 +60,14 @@ async fn storm(handle: Handle, rounds: u64, width: u64) {
             act(&handle, client, mark);
             act(&handle, server, mark);
         }
-        handle.sleep(Duration::from_millis(handle.random() % 15)).await;
+        handle
+            .sleep(Duration::from_millis(handle.random() % 15))
+            .await;
     }
-    until(&handle, || handle.stats().tasks.get() == 1 && handle.stats().connections.get() == 0).await;
+    until(&handle, || {
+        handle.stats().tasks.get() == 1 && handle.stats().connections.get() == 0
+    })
+    .await;
     stop.set(true);
     assert_eq!(handle.stats().task_panics.get(), 0);
     handle.close_listener(listener);
@@ -65,12 +78,15 @@ fn act(handle: &Handle, stream: Stream, mark: u8) {
     handle.spawn(async move {
         let bytes = vec![mark; 1 + (shard.random() % 300_000) as usize];
         stream.queue(Chunk::from_vec(bytes));
-        stream.bulk(shard.random() % 2 == 0);
+        stream.bulk(shard.random().is_multiple_of(2));
         for _ in 0..shard.random() % 4 {
             let end = shard.now() + Duration::from_millis(shard.random() % 12);
             if let Ok(Ok(true)) = shard.timeout(end, stream.readable()).await {
                 while let Some(chunk) = stream.take() {
-                    assert!(chunk.iter().all(|&byte| byte == mark), "bytes of another connection");
+                    assert!(
+                        chunk.iter().all(|&byte| byte == mark),
+                        "bytes of another connection"
+                    );
                 }
             }
         }
@@ -81,7 +97,9 @@ fn act(handle: &Handle, stream: Stream, mark: u8) {
             3 => stream.park_downstream(shard.now() + Duration::from_millis(20)),
             4 => {
                 let id = stream.park_upstream(shard.now() + Duration::from_millis(20));
-                shard.sleep(Duration::from_millis(shard.random() % 30)).await;
+                shard
+                    .sleep(Duration::from_millis(shard.random() % 30))
+                    .await;
                 drop(shard.unpark(id));
             }
             5 => {
@@ -90,7 +108,9 @@ fn act(handle: &Handle, stream: Stream, mark: u8) {
             }
             _ => {
                 stream.shutdown_write();
-                let _ = shard.timeout(shard.now() + Duration::from_millis(5), stream.readable()).await;
+                let _ = shard
+                    .timeout(shard.now() + Duration::from_millis(5), stream.readable())
+                    .await;
             }
         }
     });
@@ -116,7 +136,10 @@ fn a_full_submission_queue_loses_nothing() {
                 assert_eq!(read_exactly(server, 11).await, b"all at once");
             }
         }
-        assert!(handle.stats().submission_backlogs.get() > 0, "the queue was full");
+        assert!(
+            handle.stats().submission_backlogs.get() > 0,
+            "the queue was full"
+        );
         drop(pairs);
         until(&handle, || handle.stats().connections.get() == 0).await;
         handle.close_listener(listener);
@@ -142,7 +165,10 @@ fn an_overflown_completion_queue_loses_nothing() {
         for (_, server) in &pairs {
             assert_eq!(read_exactly(server, 5).await, b"flood");
         }
-        assert!(handle.stats().completion_overflows.get() > 0, "the queue has overflown");
+        assert!(
+            handle.stats().completion_overflows.get() > 0,
+            "the queue has overflown"
+        );
         drop(pairs);
         handle.close_listener(listener);
     });
@@ -151,7 +177,10 @@ fn an_overflown_completion_queue_loses_nothing() {
 #[test]
 fn an_exhausted_buffer_ring_starves_and_recovers() {
     let config = ReactorConfig {
-        downstream_buffers: BufferGroup { count: 2, size: 4096 },
+        downstream_buffers: BufferGroup {
+            count: 2,
+            size: 4096,
+        },
         ..ReactorConfig::default()
     };
     on_ring(&config, |handle| async move {
@@ -230,7 +259,8 @@ fn the_same_seed_gives_the_same_run() {
             client.close_gracefully();
             while server.readable().await.expect("no error") {
                 let chunk = server.take().expect("bytes");
-                seen.borrow_mut().push((handle.now().as_nanos(), chunk.len()));
+                seen.borrow_mut()
+                    .push((handle.now().as_nanos(), chunk.len()));
             }
             handle.close_listener(listener);
         });
