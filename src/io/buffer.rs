@@ -307,6 +307,17 @@ unsafe fn release(block: NonNull<Header>) {
     // SAFETY: the pool's state outlives every block that points to it (counted in `alive`).
     let state = unsafe { pool.as_ref() };
     state.uncount_use(header.capacity as usize + HEADER);
+    if cfg!(test) {
+        // Whoever still reads it shall notice.
+        // SAFETY: the data part of a block without owner.
+        unsafe {
+            ptr::write_bytes(
+                block.as_ptr().cast::<u8>().add(HEADER),
+                0xdd,
+                header.capacity as usize,
+            )
+        };
+    }
     let alive = state.alive.get() - 1;
     state.alive.set(alive);
     if !state.keep(block, header.class) {
