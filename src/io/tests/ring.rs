@@ -103,6 +103,24 @@ fn a_task_whose_last_waker_is_dropped_elsewhere_is_dropped_here() {
 }
 
 #[test]
+fn a_task_that_can_never_be_woken_is_dropped() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        handle.spawn(async move {
+            let _held = server;
+            std::future::pending::<()>().await;
+        });
+        assert!(
+            !client.readable().await.expect("an orderly end"),
+            "its stream was closed"
+        );
+        assert_eq!(handle.stats().tasks.get(), 0);
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
 fn a_busy_task_does_not_keep_others_from_their_bytes() {
     on_ring(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
