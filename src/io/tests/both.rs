@@ -66,6 +66,7 @@ everywhere! {
     a_dropped_connect_closes_its_socket => ReactorConfig::default();
     accepted_connections_survive_their_listener => ReactorConfig::default();
     dropping_an_accepted_connection_closes_it => ReactorConfig::default();
+    a_worker_that_gives_up_passes_its_connection_on => ReactorConfig::default();
     workers_share_ready_connections => ReactorConfig::default();
     the_fallback_gets_what_no_worker_waits_for => ReactorConfig::default();
     tokio_traits_carry_bytes_both_ways => ReactorConfig::default();
@@ -511,19 +512,9 @@ async fn workers_share_ready_connections(handle: Handle) {
         server.park_downstream(Instant::NEVER);
         clients.push(client);
     }
-    // A worker that is woken, but gives up, passes its connection on.
-    let mut impatient = handle.next_ready();
-    assert!(
-        std::future::poll_fn(|cx| std::task::Poll::Ready(
-            std::pin::Pin::new(&mut impatient).poll(cx).is_pending()
-        ))
-        .await
-    );
     for (n, client) in clients.iter().enumerate() {
         client.queue(Chunk::from_vec(vec![n as u8]));
     }
-    handle.yield_now().await;
-    drop(impatient);
     until(&handle, || served.borrow().len() == 20).await;
     let mut all = served.take();
     all.sort_unstable();
@@ -654,5 +645,31 @@ async fn closing_pooled_or_idle_connections_never_hits_those_taken_back(handle: 
     }
     assert_eq!(closed + served, clients.len());
     drop(clients);
+    handle.close_listener(listener);
+}
+
+async fn a_worker_that_gives_up_passes_its_connection_on(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let (shard, served) = (handle.clone(), Rc::new(Cell::new(false)));
+    let seen = served.clone();
+    handle.spawn(async move {
+        drop(shard.next_ready().await);
+        seen.set(true);
+    });
+    until(&handle, || handle.waiting_workers() == 1).await;
+    // Waits last and so is woken first, but never looks.
+    let mut impatient = std::pin::pin!(handle.next_ready());
+    std::future::poll_fn(|cx| {
+        assert!(impatient.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    server.park_downstream(Instant::NEVER);
+    client.queue(Chunk::from_static(b"x"));
+    until(&handle, || handle.waiting_workers() == 1).await;
+    assert!(!served.get());
+    impatient.set(handle.next_ready());
+    until(&handle, || served.get()).await;
     handle.close_listener(listener);
 }
