@@ -13,7 +13,7 @@ use super::{
     UdpRouter, UdpService,
 };
 use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
-use crate::config::format::{Format, SyntaxError, parse_with};
+use crate::config::format::{Format, Sink, SyntaxError, parse_with};
 use crate::config::tree::{Entry, Node, Position, Value};
 
 macro_rules! kinds {
@@ -166,6 +166,21 @@ impl Decoded {
         self.objects.get(&ObjectKey::new(kind, name))
     }
 
+    /// Names the file in every problem, so that several files can be one source.
+    pub fn in_file(&mut self, file: &Arc<str>) {
+        let bad = self
+            .objects
+            .values_mut()
+            .filter_map(|declared| declared.result.as_mut().err());
+        for error in bad
+            .flatten()
+            .chain(&mut self.warnings)
+            .chain(&mut self.errors)
+        {
+            error.file = Some(Arc::clone(file));
+        }
+    }
+
     /// Every error of the source: those of its objects in the order of their keys, then its own.
     pub fn all_errors(&self) -> Vec<&ObjectError> {
         let mut bad: Vec<_> = self
@@ -198,7 +213,7 @@ pub fn decode_text(
     previous: Option<&Decoded>,
 ) -> Result<Decoded, SyntaxError> {
     let mut decoder = Decoder::new(previous);
-    let document = parse_with(format, text, |above, entry| decoder.take(above, entry))?;
+    let document = parse_with(format, text, &mut decoder)?;
     decoder.top(&document.tree);
     if let Some(at) = document.ignored_from {
         let message = "further documents of this file are ignored: only the first counts";
@@ -273,33 +288,6 @@ impl<'p> Decoder<'p> {
         }
     }
 
-    /// One entry of the third level while the text is read; returns what is not an object.
-    fn take<'a>(
-        &mut self,
-        [section, collection]: [&str; 2],
-        entry: Entry<'a>,
-    ) -> Option<Entry<'a>> {
-        let kind = Kind::of_place(section, collection)
-            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
-        let Some(kind) = kind else {
-            return Some(entry);
-        };
-        if !self.taken.contains(&kind) {
-            self.taken.push(kind);
-        }
-        let path = Path::ROOT;
-        let path = path.key(section);
-        let path = path.key(collection);
-        self.object(
-            kind,
-            &entry.key,
-            entry.at,
-            &entry.node,
-            &path.key(&entry.key),
-        );
-        None
-    }
-
     /// One top-level key.
     fn section(&mut self, entry: &Entry<'_>) {
         let path = Path::ROOT;
@@ -347,7 +335,7 @@ impl<'p> Decoder<'p> {
         }
         let taken_from = self.taken.contains(&kind);
         let objects = match &entry.node.value {
-            Value::Map(objects) if objects.is_empty() && taken_from => return,
+            Value::Map(objects) if taken_from => Some(objects.as_slice()),
             _ => self.filled_map(&entry.node, &path),
         };
         let Some(objects) = objects else {
@@ -426,5 +414,34 @@ impl<'p> Decoder<'p> {
                 slot.get_mut().result = Err(vec![error]);
             }
         }
+    }
+}
+
+impl<'a> Sink<'a> for Decoder<'_> {
+    /// Decodes an object; returns what is none.
+    fn take(&mut self, [section, collection]: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+        let kind = Kind::of_place(section, collection)
+            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
+        let Some(kind) = kind else {
+            return Some(entry);
+        };
+        if !self.taken.contains(&kind) {
+            self.taken.push(kind);
+        }
+        let path = Path::ROOT;
+        let path = path.key(section);
+        let path = path.key(collection);
+        self.object(
+            kind,
+            &entry.key,
+            entry.at,
+            &entry.node,
+            &path.key(&entry.key),
+        );
+        None
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.previous);
     }
 }

@@ -511,11 +511,7 @@ mod tests {
             }
             let size = usize::from_str_radix(line, 16).ok()?;
             input = &input[end + 2..];
-            let ending = if size == 0 {
-                &input[..]
-            } else {
-                input.get(size..)?
-            };
+            let ending = if size == 0 { input } else { input.get(size..)? };
             data.extend_from_slice(&input[..if size == 0 { 0 } else { size }]);
             input = ending.strip_prefix(b"\r\n")?;
             if size == 0 {
@@ -576,7 +572,9 @@ mod tests {
             let mut body = encode(&chunks);
             let place = at.index(body.len());
             body[place] = byte;
-            prop_assume!(!body.contains(&b';') && !body.contains(&b' ') && !body.contains(&b'\t'));
+            if body.iter().any(|byte| matches!(byte, b';' | b' ' | b'\t')) {
+                return Ok(()); // the simple one knows no extensions
+            }
             let decoded = decode(&body, &[cut.index(body.len())]);
             match (decoded, decoded_simply(&body)) {
                 (Ok(Some(decoded)), Some((data, length))) => {

@@ -354,6 +354,16 @@ fn keys_that_only_traefik_supports_are_warnings_and_unknown_ones_errors() {
 }
 
 #[test]
+fn dynamic_sections_may_stand_in_the_same_file() {
+    let text = "http: {routers: {}}\ntls: {}\nx-anchors: {}\nlog: {level: INFO}\n";
+    assert_eq!(paths(&yaml(text).unwrap().warnings), ["http", "tls"]);
+    for file in ["filename: traefik.yml", "directory: ."] {
+        let text = format!("{text}providers: {{file: {{{file}}}}}\n");
+        assert_eq!(paths(&yaml(&text).unwrap().warnings), [""; 0], "{file}");
+    }
+}
+
+#[test]
 fn every_wrong_value_is_told_with_its_path() {
     let text = "
 entryPoints:
@@ -450,4 +460,19 @@ fn an_empty_file_is_an_error() {
     for text in ["", "# nothing\n", "[]\n"] {
         assert_eq!(paths(&errors(text)), ["(top)"], "{text:?}");
     }
+}
+
+#[test]
+fn an_entry_point_prints_as_traefiks_api_prints_it() {
+    let config = yaml("entryPoints: {web: {address: ':80'}}").unwrap().config;
+    assert_eq!(
+        serde_json::to_string(&config.entry_points["web"]).unwrap(),
+        concat!(
+            r#"{"address":":80","transport":{"lifeCycle":{"graceTimeOut":"10s"},"#,
+            r#""respondingTimeouts":{"readTimeout":"1m0s","idleTimeout":"3m0s"}},"forwardedHeaders":{},"#,
+            r#""http":{"sanitizePath":true,"maxHeaderBytes":1048576,"underscoreHeadersStrategy":"keep"},"#,
+            r#""http2":{"maxConcurrentStreams":250,"maxDecoderHeaderTableSize":4096,"maxEncoderHeaderTableSize":4096},"#,
+            r#""udp":{"timeout":"3s"}}"#
+        )
+    );
 }
