@@ -105,11 +105,6 @@ impl<T: Default> Graph<T> {
         &mut self.nodes[id as usize].data
     }
 
-    /// What a node refers to.
-    pub(super) fn references(&self, id: NodeId) -> &[NodeId] {
-        &self.nodes[id as usize].references
-    }
-
     /// Who refers to a node.
     pub(super) fn referrers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes[id as usize].referrers.iter()
@@ -193,6 +188,8 @@ enum IdSet {
     #[default]
     Empty,
     One(NodeId),
+    // Boxed because there is one of these per node and few are many.
+    #[expect(clippy::box_collection)]
     Many(Box<BTreeSet<NodeId>>),
 }
 

@@ -275,6 +275,7 @@ pub(super) fn resolve(
             },
         ),
         is_tls,
+        syntax: draft.syntax,
     }
 }
 
@@ -302,6 +303,7 @@ pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) 
         status: Arc::new(status),
         route: None,
         is_tls: false,
+        syntax: Syntax::default(),
     }
 }
 

@@ -27,7 +27,7 @@ impl Planner {
             _ => unreachable!("a middleware's node holds middlewares"),
         });
         let before = match std::mem::take(&mut item.outcome) {
-            Outcome::Middleware(leaf) => Some(leaf),
+            Outcome::Middleware(leaf) => Some(*leaf),
             _ => None,
         };
         let mut issues = Issues {
@@ -53,7 +53,7 @@ impl Planner {
                             let is_same = known.is_some_and(|known| {
                                 self.is_in_force(&name, chosen.object.as_ref(), known, service)
                             });
-                            outcome = Outcome::Middleware(match known {
+                            let leaf = match known {
                                 Some(known) if is_same => known,
                                 _ => {
                                     let state = known.map(|known| known.state);
@@ -65,7 +65,8 @@ impl Planner {
                                     };
                                     self.place_middleware(named, before, leaf.type_name, pass)
                                 }
-                            });
+                            };
+                            outcome = Outcome::Middleware(Box::new(leaf));
                         }
                     }
                 }
