@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::duration::GoDuration;
 use super::secret::Secret;
@@ -32,6 +33,8 @@ pub struct ObjectError {
     pub message: String,
     /// Where in the source's text; [`Position::NONE`] for sources without text.
     pub position: Position,
+    /// The text's file, once [`ObjectError::in_file`] has named it; the decoder does not know files.
+    pub file: Option<Arc<str>>,
     /// The name that was probably meant.
     pub suggestion: Option<String>,
 }
@@ -43,15 +46,25 @@ impl ObjectError {
             path: path.to_string(),
             message: message.into(),
             position,
+            file: None,
             suggestion: None,
         }
+    }
+
+    /// The same problem with its file's name.
+    pub fn in_file(mut self, file: &Arc<str>) -> Self {
+        self.file = Some(Arc::clone(file));
+        self
     }
 }
 
 impl fmt::Display for ObjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.position.get() {
-            write!(f, "{line}:{column}: ")?;
+        match (&self.file, self.position.get()) {
+            (Some(file), Some((line, column))) => write!(f, "{file}:{line}:{column}: ")?,
+            (Some(file), None) => write!(f, "{file}: ")?,
+            (None, Some((line, column))) => write!(f, "{line}:{column}: ")?,
+            (None, None) => {}
         }
         write!(f, "{}: {}", self.path, self.message)?;
         match &self.suggestion {

@@ -217,7 +217,7 @@ macro_rules! words {
                 $(if text.eq_ignore_ascii_case($word) {
                     return Ok(Self::$variant);
                 })*
-                Err(format!("is {text:?} where one of {} is expected", [$($word),*].join(", ")))
+                Err($crate::config::schema::not_a_word(text, &[$($word),*]))
             }
         }
 
@@ -347,6 +347,16 @@ pub fn decode_one_of<T>(
     } else {
         None
     }
+}
+
+/// The message for a text that is none of `words`.
+pub fn not_a_word(text: &str, words: &[&str]) -> String {
+    let words: Vec<_> = words
+        .iter()
+        .copied()
+        .filter(|word| !word.is_empty())
+        .collect();
+    format!("is {text:?} where one of {} is expected", words.join(", "))
 }
 
 /// A number or duration with a lower bound in its field's declaration.

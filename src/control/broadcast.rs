@@ -88,8 +88,15 @@ impl Broadcast {
 
     /// Sends each shard its own message, made by `message` from the shard's index.
     pub fn send(&mut self, now: Instant, mut message: impl FnMut(usize) -> ToShard) {
+        self.send_some(now, |index| Some(message(index)));
+    }
+
+    /// As [`Broadcast::send`], to those shards for which there is a message.
+    pub fn send_some(&mut self, now: Instant, mut message: impl FnMut(usize) -> Option<ToShard>) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            shard.link.send(message(index), now);
+            if let Some(message) = message(index) {
+                shard.link.send(message, now);
+            }
         }
     }
 

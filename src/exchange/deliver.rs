@@ -103,7 +103,7 @@ impl Exchange<'_> {
         }
         match result {
             Ok(()) => {}
-            Err(PumpError::To(_)) => {
+            Err(PumpError::To) => {
                 self.notes.status = 499;
                 return After::Abort;
             }

@@ -389,7 +389,7 @@ pub(crate) fn upload_failure(error: &PumpError) -> Cause {
             Cause::TruncatedBody
         }
         PumpError::From(error) => client_failure(error),
-        PumpError::To(_) => Cause::UpstreamClosed,
+        PumpError::To => Cause::UpstreamClosed,
         PumpError::Malformed(error) => Cause::MalformedBody(*error),
     }
 }

@@ -43,8 +43,8 @@ pub(crate) struct Pump {
 pub(crate) enum PumpError {
     /// Receiving failed; `UnexpectedEof` for a body cut short.
     From(io::Error),
-    /// Sending failed.
-    To(io::Error),
+    /// Sending failed: the other side has gone, or took too long.
+    To,
     /// The body's framing is broken.
     Malformed(ChunkError),
 }
@@ -112,7 +112,7 @@ impl Pump {
     ) -> Poll<Result<(), PumpError>> {
         while !self.done {
             if self.framing != Framing::Discard {
-                ready!(to.poll_ready(cx)).map_err(PumpError::To)?;
+                ready!(to.poll_ready(cx)).map_err(|_| PumpError::To)?;
             }
             match from.take() {
                 Some(chunk) => self.feed(chunk, from, to)?,

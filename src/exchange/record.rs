@@ -58,9 +58,7 @@ impl Exchange<'_> {
             origin_duration: notes.origin_duration,
             client: self.client_addr,
             forwarded_for: self.request.fields.get(Token::XForwardedFor),
-            username: std::str::from_utf8(&notes.user)
-                .ok()
-                .filter(|user| !user.is_empty()),
+            username: Some(notes.user.as_str()).filter(|user| !user.is_empty()),
             method: self.request.method_bytes(),
             target: self.request.raw_target(),
             protocol: match self.request.version {

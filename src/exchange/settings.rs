@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::http::{ForwardedPolicy, Limits, Semicolons, Underscores};
+use crate::config::statics::{EntryPoint, Global, Limits as ConfigLimits, UnderscoreHeaders};
+use crate::http::{FieldName, ForwardedPolicy, Limits, Semicolons, Underscores};
 
 /// An entry point, ready for the shards (Traefik: `entryPoints.<name>`).
 #[derive(Clone, Debug)]
@@ -46,6 +47,67 @@ pub struct ProxyProtocol {
     pub insecure: bool,
     /// Those of these networks.
     pub trusted: Box<[IpNet]>,
+}
+
+impl EntryPointSettings {
+    /// Compiles an entry point of the static configuration, which has been validated: addresses and
+    /// names that do not parse are left out.
+    pub fn new(name: &str, config: &EntryPoint, global: &Global, limits: &ConfigLimits) -> Self {
+        let timeouts = &config.transport.responding_timeouts;
+        let forwarded = &config.forwarded_headers;
+        Self {
+            name: name.into(),
+            port: config.address.port(),
+            forwarded: ForwardedPolicy {
+                insecure: forwarded.insecure,
+                trusted: networks(&forwarded.trusted_ips),
+                connection: forwarded
+                    .connection
+                    .iter()
+                    .filter_map(|name| FieldName::parse(name).ok())
+                    .collect(),
+                not_append_xff: forwarded.not_append_x_forwarded_for
+                    || global.not_append_x_forwarded_for,
+            },
+            proxy_protocol: config.proxy_protocol.as_ref().map(|proxy| ProxyProtocol {
+                insecure: proxy.insecure,
+                trusted: networks(&proxy.trusted_ips).into(),
+            }),
+            read_timeout: timeouts.read_timeout.as_std(),
+            write_timeout: timeouts.write_timeout.as_std(),
+            idle_timeout: timeouts.idle_timeout.as_std(),
+            keep_alive_max_time: config.transport.keep_alive_max_time.as_std(),
+            keep_alive_max_requests: u32::try_from(config.transport.keep_alive_max_requests)
+                .unwrap_or(u32::MAX),
+            limits: Limits {
+                max_header_bytes: usize::try_from(config.http.max_header_bytes)
+                    .unwrap_or(usize::MAX),
+                max_fields: usize::from(limits.max_header_count),
+                ..Limits::default()
+            },
+            sanitize_path: config.http.sanitize_path,
+            semicolons: match config.http.encode_query_semicolons {
+                true => Semicolons::Encode,
+                false => Semicolons::Separate,
+            },
+            underscores: match config.http.underscore_headers_strategy {
+                UnderscoreHeaders::Keep => Underscores::Keep,
+                UnderscoreHeaders::Delete => Underscores::Delete,
+                UnderscoreHeaders::Reject => Underscores::Reject,
+            },
+        }
+    }
+}
+
+fn networks(texts: &[impl AsRef<str>]) -> Vec<IpNet> {
+    let parse = |text: &str| match text.parse::<IpNet>() {
+        Ok(net) => Some(net),
+        Err(_) => text.parse::<IpAddr>().ok().map(IpNet::from),
+    };
+    texts
+        .iter()
+        .filter_map(|text| parse(text.as_ref()))
+        .collect()
 }
 
 impl ProxyProtocol {

@@ -61,3 +61,27 @@ impl Default for EncodedCharacters {
         EncodedCharacters::ALL
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_denied_characters_are_denied() {
+        for encoded in ["%2F", "%2f", "%5C", "%00", "%3B", "%25", "%3F", "%23"] {
+            let path = format!("/a{encoded}b");
+            assert!(
+                !EncodedCharacters::NONE.allows(path.as_bytes()),
+                "{encoded}"
+            );
+            assert!(EncodedCharacters::ALL.allows(path.as_bytes()), "{encoded}");
+        }
+        assert!(EncodedCharacters::NONE.allows(b"/a%20b%C3%A9%5B/;?"));
+        let no_slash = EncodedCharacters {
+            slash: false,
+            ..EncodedCharacters::ALL
+        };
+        assert!(!no_slash.allows(b"/%5C%2Fa") && no_slash.allows(b"/%5C%25a"));
+        assert!(EncodedCharacters::NONE.allows(b"/%2"));
+    }
+}

@@ -196,6 +196,27 @@ impl Cause {
 }
 
 impl ErrorAnswer {
+    /// The bare status text, as middlewares answer (`Forbidden`, `Too Many Requests`).
+    pub fn bare(code: u16) -> Self {
+        let body = status::reason(code).unwrap_or("");
+        ErrorAnswer {
+            status: code,
+            body,
+            style: BodyStyle::Bare,
+            close: false,
+        }
+    }
+
+    /// A text in the style of Go's `http.Error`, which ends with a line feed of its own.
+    pub fn plain(status: u16, body: &'static str) -> Self {
+        ErrorAnswer {
+            status,
+            body,
+            style: BodyStyle::Plain,
+            close: false,
+        }
+    }
+
     /// Makes `head` this answer's head. The caller then sends [`ErrorAnswer::body`] (not to HEAD).
     pub fn fill(&self, head: &mut ResponseHead) {
         head.start(self.status, self.body.len() as u64);
@@ -373,7 +394,117 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The text of a status for an answer with the bare status text as its body.
-pub fn status_text(code: u16) -> &'static str {
-    status::reason(code).unwrap_or("")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{ResponseOptions, write_response};
+    use crate::http::message::Version;
+
+    fn written(cause: Cause) -> String {
+        let answer = cause.answer();
+        let mut head = ResponseHead::new();
+        answer.fill(&mut head);
+        let options = ResponseOptions {
+            version: Version::Http11,
+            keep_alive: head.keep_alive,
+            date: b"D",
+        };
+        let mut out = Vec::new();
+        write_response(&head, options, &mut out);
+        out.extend_from_slice(answer.body.as_bytes());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_router_is_answered_in_the_style_of_http_error() {
+        let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            X-Content-Type-Options: nosniff\r\nDate: D\r\nContent-Length: 19\r\n\r\n404 page not found\n";
+        assert_eq!(written(Cause::NoRoute), expected);
+    }
+
+    #[test]
+    fn proxy_errors_are_bare() {
+        let expected =
+            "HTTP/1.1 502 Bad Gateway\r\nDate: D\r\nContent-Length: 11\r\n\r\nBad Gateway";
+        for cause in [
+            Cause::UpstreamConnect,
+            Cause::UpstreamClosed,
+            Cause::UpstreamTls,
+            Cause::MalformedResponse(ResponseError::StatusLine),
+        ] {
+            assert_eq!(written(cause), expected);
+        }
+        assert_eq!(Cause::DialTimeout.answer().status, 504);
+        assert_eq!(ErrorAnswer::bare(403).body, "Forbidden");
+        assert_eq!(
+            ErrorAnswer::plain(404, "404 page not found\n"),
+            Cause::NoRoute.answer()
+        );
+        assert_eq!(Cause::ResponseTimeout.answer().body, "Gateway Timeout");
+        assert_eq!(Cause::NoServer.answer().body, "no available server\n");
+        assert!(written(Cause::Fragment).ends_with("\r\nContent-Length: 0\r\n\r\n"));
+        assert!(written(Cause::BodyTooLarge).contains("\r\nConnection: close\r\n"));
+    }
+
+    #[test]
+    fn rejections_are_those_of_go_and_close() {
+        let written = |error| {
+            let mut out = Vec::new();
+            write_rejection(error, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let headers = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n";
+        for (error, line, body) in [
+            (
+                RequestError::RequestLine,
+                "400 Bad Request",
+                "400 Bad Request",
+            ),
+            (
+                RequestError::MissingHost,
+                "400 Bad Request: missing required Host header",
+                "400 Bad Request: missing required Host header",
+            ),
+            (
+                RequestError::HeadTooLarge,
+                "431 Request Header Fields Too Large",
+                "431 Request Header Fields Too Large",
+            ),
+            (
+                RequestError::UnsupportedCoding,
+                "501 Not Implemented",
+                "Unsupported transfer encoding",
+            ),
+            (
+                RequestError::Version,
+                "505 HTTP Version Not Supported: unsupported protocol version",
+                "505 HTTP Version Not Supported: unsupported protocol version",
+            ),
+        ] {
+            assert_eq!(written(error), format!("HTTP/1.1 {line}{headers}{body}"));
+        }
+        let empty = "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(
+            written(RequestError::Connect),
+            format!("HTTP/1.1 501 Not Implemented{empty}")
+        );
+        assert_eq!(
+            written(RequestError::Expectation),
+            format!("HTTP/1.1 417 Expectation Failed{empty}")
+        );
+    }
+
+    #[test]
+    fn every_malformed_request_closes() {
+        for error in [
+            RequestError::LineEnd,
+            RequestError::Version,
+            RequestError::Connect,
+        ] {
+            let answer = Cause::from(error).answer();
+            assert!(answer.close);
+            assert_eq!(answer.status, error.status());
+        }
+        assert!(Cause::MalformedBody(ChunkError::Size).answer().close);
+    }
 }

@@ -14,22 +14,27 @@
 
 use std::fmt;
 
+use super::name::canonicalize_valid;
+pub use super::name::{FieldName, InvalidFieldName, MAX_NAME_BYTES, Named, list_members};
 use super::sink::Sink;
 use super::token::Token;
 
-/// Longest field name, in bytes.
-pub const MAX_NAME_BYTES: usize = u16::MAX as usize;
 /// Longest field value and largest arena, in bytes. Wire limits are far below; this one keeps the
 /// `u32` offsets valid whatever a configuration sets.
 pub const MAX_ARENA_BYTES: usize = 1 << 30;
 
 const UNKNOWN: u8 = u8::MAX;
+/// In [`Fields::seen`]: there may be an unknown name with an underscore.
+const UNDERSCORE: u128 = 1 << 127;
 
 /// An ordered multimap of field names and values, reused between messages without allocating.
 #[derive(Clone, Default)]
 pub struct Fields {
     arena: Vec<u8>,
     lines: Vec<Line>,
+    /// The tokens that may be among the lines (a superset), so that asking for what is not there, the
+    /// usual case, costs one test.
+    seen: u128,
 }
 
 #[derive(Clone, Copy)]
@@ -41,36 +46,13 @@ struct Line {
     token: u8,
 }
 
-/// A field name from configuration: valid, in canonical spelling, with its token if it has one.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FieldName(Name);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Name {
-    Known(Token),
-    Other(Box<[u8]>),
-}
-
-/// A text that is no field name (RFC 9110 §5.1: a `token`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidFieldName {
-    text: String,
-}
-
-/// What names a field in the methods of [`Fields`]: a [`Token`] or a [`FieldName`].
-pub trait Named {
-    /// The token, if the name has one.
-    fn token(&self) -> Option<Token>;
-    /// The canonical spelling.
-    fn text(&self) -> &[u8];
-}
-
 impl Fields {
     /// No fields, no memory.
     pub const fn new() -> Self {
         Fields {
             arena: Vec::new(),
             lines: Vec::new(),
+            seen: 0,
         }
     }
 
@@ -78,6 +60,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.lines.clear();
+        self.seen = 0;
     }
 
     /// Gives back memory beyond `bytes` that an unusually large message left behind. Only useful
@@ -120,6 +103,9 @@ impl Fields {
     /// The first value of `token`.
     #[inline]
     pub fn get(&self, token: Token) -> Option<&[u8]> {
+        if !self.may_have(token.bit()) {
+            return None;
+        }
         let line = self.lines.iter().find(|line| line.token == token as u8)?;
         Some(line.value(&self.arena))
     }
@@ -149,7 +135,7 @@ impl Fields {
 
     /// Whether there is a line of this name.
     pub fn contains(&self, name: &impl Named) -> bool {
-        self.lines.iter().any(|line| line.is(name, &self.arena))
+        self.position(name).is_some()
     }
 
     /// Number of lines of this name.
@@ -163,13 +149,26 @@ impl Fields {
     /// Adds a line at the end. Surrounding white space of the value is dropped; CR, LF and NUL become
     /// spaces, so that no value from a template or a capture can start a new line.
     pub fn append(&mut self, name: &impl Named, value: &[u8]) {
-        let line = self.put_line(name.token(), name.text(), &[value]);
-        self.lines.push(line);
+        self.append_parts(name, &[value]);
     }
 
     /// Like [`Fields::append`], the value given in pieces that are written one after the other.
     pub fn append_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
         let line = self.put_line(name.token(), name.text(), parts);
+        self.lines.push(line);
+    }
+
+    /// Like [`Fields::append`], for a value known to need no trimming and no cleansing.
+    #[inline]
+    pub(crate) fn append_clean(&mut self, token: Token, value: &[u8]) {
+        let name = token.name().as_bytes();
+        let start = self.arena.len();
+        self.arena.reserve(name.len() + value.len() + 4);
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(b": ");
+        self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(b"\r\n");
+        let line = self.line(start, Some(token), name.len(), value.len());
         self.lines.push(line);
     }
 
@@ -242,10 +241,40 @@ impl Fields {
 
     /// Removes all lines of this name; whether there was one.
     pub fn remove(&mut self, name: &impl Named) -> bool {
-        let before = self.lines.len();
+        if self.position(name).is_none() {
+            return false;
+        }
         let arena = &self.arena;
         self.lines.retain(|line| !line.is(name, arena));
-        self.lines.len() != before
+        if let Some(token) = name.token() {
+            self.seen &= !token.bit();
+        }
+        true
+    }
+
+    /// Whether there may be a line of one of these tokens.
+    #[inline]
+    pub(crate) fn may_have(&self, tokens: u128) -> bool {
+        self.seen & tokens != 0
+    }
+
+    /// Whether there may be a line whose name holds an underscore.
+    #[inline]
+    pub(crate) fn may_have_underscore(&self) -> bool {
+        self.may_have(UNDERSCORE)
+    }
+
+    #[inline]
+    fn position(&self, name: &impl Named) -> Option<usize> {
+        if name
+            .token()
+            .is_some_and(|token| !self.may_have(token.bit()))
+        {
+            return None;
+        }
+        self.lines
+            .iter()
+            .position(|line| line.is(name, &self.arena))
     }
 
     /// Keeps the lines for which `keep(token, name, value)` holds.
@@ -343,25 +372,21 @@ impl Fields {
         value: std::ops::Range<usize>,
     ) -> Option<Token> {
         let name_end = start + name_len;
-        let token = {
-            let name = &mut self.arena[start..name_end];
-            let token = Token::lookup(name);
-            match token {
-                Some(token) => name.copy_from_slice(token.name().as_bytes()),
-                None => canonicalize(name),
+        let name = &mut self.arena[start..name_end];
+        let token = Token::lookup(name);
+        match token {
+            Some(token) => {
+                let canonical = token.name().as_bytes();
+                if canonical != &*name {
+                    name.copy_from_slice(canonical);
+                }
             }
-            token
-        };
-        let tidy = value.start == name_end + 2
-            && self.arena.get(name_end..value.start) == Some(b": ")
+            None => canonicalize_valid(name),
+        }
+        let tidy = self.arena.get(name_end..value.start) == Some(b": ")
             && self.arena.get(value.end..value.end + 2) == Some(b"\r\n");
         let line = if tidy {
-            Line {
-                start: start as u32,
-                value_len: (value.end - value.start) as u32,
-                name_len: name_len as u16,
-                token: token.map_or(UNKNOWN, |token| token as u8),
-            }
+            self.line(start, token, name_len, value.end - value.start)
         } else {
             self.tidied(start..name_end, value, token)
         };
@@ -422,14 +447,25 @@ impl Fields {
         }
         let value_len = self.arena.len() - value_start;
         self.arena.extend_from_slice(b"\r\n");
+        self.line(start, token, name_len, value_len)
+    }
+
+    /// The entry of a line that stands in the arena.
+    #[inline]
+    fn line(&mut self, start: usize, token: Option<Token>, name: usize, value: usize) -> Line {
         assert!(
             self.arena.len() <= MAX_ARENA_BYTES,
             "a message head outgrew {MAX_ARENA_BYTES} bytes"
         );
+        self.seen |= match token {
+            Some(token) => token.bit(),
+            None if self.arena[start..start + name].contains(&b'_') => UNDERSCORE,
+            None => 0,
+        };
         Line {
             start: start as u32,
-            value_len: value_len as u32,
-            name_len: name_len as u16,
+            value_len: value as u32,
+            name_len: name as u16,
             token: token.map_or(UNKNOWN, |token| token as u8),
         }
     }
@@ -476,146 +512,6 @@ impl fmt::Debug for Fields {
         });
         f.debug_list().entries(lines).finish()
     }
-}
-
-impl FieldName {
-    /// Checks a name from configuration and brings it to Go's canonical form
-    /// (`foo-bar` → `Foo-Bar`, `foo_bar` → `Foo_bar`).
-    pub fn parse(text: &str) -> Result<FieldName, InvalidFieldName> {
-        let valid =
-            !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(is_token_byte);
-        if !valid {
-            return Err(InvalidFieldName {
-                text: text.to_owned(),
-            });
-        }
-        Ok(FieldName::from_valid(text.as_bytes()))
-    }
-
-    /// The canonical spelling.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.text()
-    }
-
-    /// The canonical spelling as text (field names are ASCII).
-    pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Name::Known(token) => token.name(),
-            Name::Other(name) => std::str::from_utf8(name).unwrap_or_default(),
-        }
-    }
-
-    fn from_valid(name: &[u8]) -> FieldName {
-        match Token::lookup(name) {
-            Some(token) => FieldName(Name::Known(token)),
-            None => {
-                let mut name: Box<[u8]> = name.into();
-                canonicalize(&mut name);
-                FieldName(Name::Other(name))
-            }
-        }
-    }
-}
-
-impl From<Token> for FieldName {
-    fn from(token: Token) -> Self {
-        FieldName(Name::Known(token))
-    }
-}
-
-impl std::str::FromStr for FieldName {
-    type Err = InvalidFieldName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        FieldName::parse(text)
-    }
-}
-
-impl fmt::Display for FieldName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for FieldName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FieldName({})", self.as_str())
-    }
-}
-
-impl fmt::Display for InvalidFieldName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is not a header name: use letters, digits and any of !#$%&'*+-.^_`|~",
-            self.text
-        )
-    }
-}
-
-impl std::error::Error for InvalidFieldName {}
-
-impl Named for Token {
-    #[inline]
-    fn token(&self) -> Option<Token> {
-        Some(*self)
-    }
-
-    #[inline]
-    fn text(&self) -> &[u8] {
-        self.name().as_bytes()
-    }
-}
-
-impl Named for FieldName {
-    #[inline]
-    fn token(&self) -> Option<Token> {
-        match self.0 {
-            Name::Known(token) => Some(token),
-            Name::Other(_) => None,
-        }
-    }
-
-    #[inline]
-    fn text(&self) -> &[u8] {
-        match &self.0 {
-            Name::Known(token) => token.name().as_bytes(),
-            Name::Other(name) => name,
-        }
-    }
-}
-
-/// Brings a field name to Go's canonical form in place: upper case at the start and after `-`,
-/// lower case elsewhere. Names that are not all token characters stay as they are.
-pub(crate) fn canonicalize(name: &mut [u8]) {
-    if !name.iter().copied().all(is_token_byte) {
-        return;
-    }
-    let mut upper = true;
-    for byte in name {
-        *byte = if upper {
-            byte.to_ascii_uppercase()
-        } else {
-            byte.to_ascii_lowercase()
-        };
-        upper = *byte == b'-';
-    }
-}
-
-/// `tchar` of RFC 9110 §5.6.2.
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
-        | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
-}
-
-/// The comma-separated members of a list-valued field, trimmed, empty ones left out
-/// (RFC 9110 §5.6.1). Quoted strings are not understood: use it for token lists.
-pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
 }
 
 fn push_clean(arena: &mut Vec<u8>, value: &[u8]) {
@@ -763,24 +659,6 @@ mod tests {
         assert_eq!(
             names,
             [&b"Connection"[..], b"X-Keep", b"Connection", b"X-C"]
-        );
-    }
-
-    #[test]
-    fn names_from_configuration_are_checked() {
-        for text in ["", "a b", "a:", "\u{e9}", "a\n", "(a)"] {
-            assert!(FieldName::parse(text).is_err(), "{text:?}");
-        }
-        assert_eq!(name("foo-bar").as_str(), "Foo-Bar");
-        assert_eq!(name("FOO_BAR").as_str(), "Foo_bar");
-        assert_eq!(
-            name("www-authenticate"),
-            FieldName::from(Token::WwwAuthenticate)
-        );
-        let error = FieldName::parse("a b").unwrap_err().to_string();
-        assert!(
-            error.contains("a b") && error.contains("header name"),
-            "{error}"
         );
     }
 

@@ -149,6 +149,18 @@ pub(crate) fn is_managed(token: Option<Token>, name: &[u8]) -> bool {
 
 /// Removes the fixed hop-by-hop fields; returns whether `Te` accepted trailers.
 fn remove_hop_by_hop(fields: &mut Fields, upgrade: bool) -> bool {
+    const HOP_BY_HOP: u128 = Token::Connection.bit()
+        | Token::Http2Settings.bit()
+        | Token::KeepAlive.bit()
+        | Token::ProxyAuthenticate.bit()
+        | Token::ProxyAuthorization.bit()
+        | Token::ProxyConnection.bit()
+        | Token::Te.bit()
+        | Token::TransferEncoding.bit()
+        | Token::Upgrade.bit();
+    if !fields.may_have(HOP_BY_HOP) {
+        return false;
+    }
     let mut trailers = false;
     fields.retain(|token, _, value| match token {
         Some(Token::Te) => {
@@ -156,16 +168,8 @@ fn remove_hop_by_hop(fields: &mut Fields, upgrade: bool) -> bool {
             false
         }
         Some(Token::Upgrade) => upgrade,
-        Some(
-            Token::Connection
-            | Token::Http2Settings
-            | Token::KeepAlive
-            | Token::ProxyAuthenticate
-            | Token::ProxyAuthorization
-            | Token::ProxyConnection
-            | Token::TransferEncoding,
-        ) => false,
-        _ => true,
+        Some(token) => HOP_BY_HOP & token.bit() == 0,
+        None => true,
     });
     trailers
 }
@@ -180,4 +184,137 @@ fn names(fields: &Fields, name: &[u8]) -> bool {
         .get_all(Token::Connection)
         .flat_map(list_members)
         .any(|m| m.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{parse_request, parse_response, write_request};
+    use crate::http::limits::Limits;
+    use crate::http::message::Method;
+
+    fn request(lines: &str) -> RequestHead {
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n");
+        let mut head = RequestHead::new();
+        parse_request(input.as_bytes(), &Limits::default(), &mut head)
+            .unwrap()
+            .unwrap();
+        head
+    }
+
+    fn lines(fields: &Fields) -> Vec<String> {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        fields
+            .iter()
+            .map(|(name, value)| format!("{}: {}", text(name), text(value)))
+            .collect()
+    }
+
+    /// The header lines after both steps, as written, without `Host`.
+    fn forwarded(request_lines: &str, deferred: &[FieldName]) -> Vec<String> {
+        let mut head = request(request_lines);
+        apply_connection(&mut head, deferred);
+        prepare_request(&mut head);
+        let mut out = Vec::new();
+        write_request(&head, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let lines = text.split("\r\n").skip(2).filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_fields_are_removed() {
+        let sent = "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authenticate: x\r\n\
+                    Proxy-Authorization: y\r\nTE: gzip\r\nTrailer: X\r\nUpgrade: foo\r\nX-A: 1";
+        assert_eq!(forwarded(sent, &[]), ["X-A: 1"]);
+    }
+
+    #[test]
+    fn nominated_fields_are_removed_at_the_edge() {
+        let sent = "Connection: X-A, x-b\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\nConnection: close, cookie\r\n\
+                    Cookie: c";
+        let mut head = request(sent);
+        apply_connection(&mut head, &[]);
+        assert_eq!(lines(&head.fields), ["X-C: 3"]);
+        // A field that a middleware adds later is out of the client's reach.
+        head.fields
+            .append(&FieldName::parse("X-A").unwrap(), b"mine");
+        prepare_request(&mut head);
+        assert_eq!(lines(&head.fields), ["X-C: 3", "X-A: mine"]);
+    }
+
+    #[test]
+    fn managed_fields_cannot_be_nominated() {
+        let sent = "Connection: x-forwarded-for, X-Real-Ip, X_Forwarded_Proto, X-A\r\n\
+                    X-Forwarded-For: 1\r\nX-Real-Ip: 2\r\nX_Forwarded_Proto: 3\r\nX-A: 4";
+        let kept = ["X-Forwarded-For: 1", "X-Real-Ip: 2", "X_forwarded_proto: 3"];
+        assert_eq!(forwarded(sent, &[]), kept);
+    }
+
+    #[test]
+    fn deferred_names_stay_for_the_middlewares_only() {
+        let deferred = [FieldName::parse("x-a").unwrap()];
+        let mut head = request("Connection: X-A, X-B\r\nX-A: 1\r\nX-B: 2");
+        apply_connection(&mut head, &deferred);
+        assert_eq!(lines(&head.fields), ["Connection: X-A", "X-A: 1"]);
+        prepare_request(&mut head);
+        assert!(head.fields.is_empty());
+        let mut head = request("Connection: x-a, Upgrade\r\nUpgrade: foo\r\nX-A: 1");
+        apply_connection(&mut head, &deferred);
+        assert_eq!(
+            head.fields.get(Token::Connection),
+            Some(&b"X-A,Upgrade"[..])
+        );
+    }
+
+    #[test]
+    fn te_stays_as_trailers() {
+        assert_eq!(forwarded("TE: gzip, Trailers", &[]), ["Te: trailers"]);
+        assert_eq!(forwarded("TE: trailers;q=0.5", &[]), [""; 0]);
+        let mut head = request("Connection: te\r\nTE: trailers");
+        prepare_request(&mut head);
+        prepare_request(&mut head);
+        assert!(
+            head.fields.is_empty(),
+            "nominated, so gone before it is looked at"
+        );
+        let mut head = request("TE: trailers");
+        prepare_request(&mut head);
+        prepare_request(&mut head);
+        assert_eq!(lines(&head.fields), ["Te: trailers"]);
+    }
+
+    #[test]
+    fn upgrades_are_emitted_anew_and_h2c_never() {
+        let sent = "Connection: keep-alive, Upgrade\r\nUpgrade: foo/2\r\nX-A: 1";
+        assert_eq!(
+            forwarded(sent, &[]),
+            ["X-A: 1", "Connection: Upgrade", "Upgrade: foo/2"]
+        );
+        let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA";
+        assert_eq!(forwarded(h2c, &[]), [""; 0]);
+        assert_eq!(
+            forwarded("HTTP2-Settings: AAA\r\nUpgrade: foo", &[]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn responses_lose_theirs_too() {
+        let input = "HTTP/1.1 200 OK\r\nConnection: X-A, keep-alive\r\nX-A: 1\r\nKeep-Alive: 5\r\n\
+                     Proxy-Authenticate: x\r\nUpgrade: h2\r\nTE: x\r\nX-B: 2\r\n\r\n";
+        let mut head = ResponseHead::new();
+        parse_response(input.as_bytes(), &Limits::default(), Method::Get, &mut head).unwrap();
+        prepare_response(&mut head);
+        assert_eq!(lines(&head.fields), ["X-B: 2"]);
+    }
+
+    #[test]
+    fn aliases_are_recognised() {
+        assert_eq!(alias(b"X_Forwarded-for"), Some(Token::XForwardedFor));
+        assert_eq!(alias(b"content_length"), Some(Token::ContentLength));
+        assert_eq!(alias(b"foo_bar"), None);
+        assert_eq!(alias(b"X-Forwarded-For"), None);
+        assert_eq!(alias(&[b'_'; 100]), None);
+    }
 }

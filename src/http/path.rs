@@ -91,11 +91,11 @@ pub fn is_sanitized(path: &[u8]) -> bool {
     if path.first() != Some(&b'/') {
         return false;
     }
-    memchr::memchr_iter(b'/', path).all(|slash| match path.get(slash + 1..) {
-        Some([b'/', ..] | [b'.'] | [b'.', b'.'] | [b'.', b'/', ..] | [b'.', b'.', b'/', ..]) => {
-            false
-        }
-        _ => true,
+    !memchr::memchr_iter(b'/', path).any(|slash| {
+        matches!(
+            path.get(slash + 1..),
+            Some([b'/', ..] | [b'.'] | [b'.', b'.'] | [b'.', b'/', ..] | [b'.', b'.', b'/', ..])
+        )
     })
 }
 

@@ -41,3 +41,29 @@ pub fn apply_semicolons(head: &mut RequestHead, semicolons: Semicolons) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::message::Method;
+
+    fn applied(target: &str, semicolons: Semicolons) -> Option<String> {
+        let mut head = RequestHead::build(Method::Get, target.as_bytes(), b"h").unwrap();
+        apply_semicolons(&mut head, semicolons);
+        head.query()
+            .map(|query| String::from_utf8(query.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn semicolons_separate_or_are_encoded() {
+        let separated = applied("/;?a=1;b=2;", Semicolons::Separate);
+        assert_eq!(separated.as_deref(), Some("a=1&b=2&"));
+        let encoded = applied("/;?a=1;b=2;", Semicolons::Encode);
+        assert_eq!(encoded.as_deref(), Some("a=1%3Bb=2%3B"));
+        for semicolons in [Semicolons::Separate, Semicolons::Encode] {
+            assert_eq!(applied("/;", semicolons), None);
+            assert_eq!(applied("/?", semicolons).as_deref(), Some(""));
+            assert_eq!(applied("/?a&b%zz", semicolons).as_deref(), Some("a&b%zz"));
+        }
+    }
+}

@@ -135,10 +135,25 @@ const SLOTS: usize = 512;
 /// Marks a free slot; no token has this number (checked at compile time in [`build_table`]).
 const FREE: u8 = u8::MAX;
 static TABLE: [u8; SLOTS] = build_table();
+/// The names in lower case, filled up with zeros.
+static LOWER: [[u8; MAX_NAME]; NAMES.len()] = lower_names();
 /// No token is longer.
 const MAX_NAME: usize = longest_name();
 
 impl Token {
+    /// The tokens for which [`Token::is_forwarded`] holds.
+    pub(crate) const FORWARDED: u128 = Token::XForwardedProto.bit()
+        | Token::XForwardedFor.bit()
+        | Token::XForwardedHost.bit()
+        | Token::XForwardedPort.bit()
+        | Token::XForwardedServer.bit()
+        | Token::XForwardedUri.bit()
+        | Token::XForwardedMethod.bit()
+        | Token::XForwardedPrefix.bit()
+        | Token::XForwardedTlsClientCert.bit()
+        | Token::XForwardedTlsClientCertInfo.bit()
+        | Token::XRealIp.bit();
+
     /// The token of a header name, compared without regard to case; `None` for other names.
     #[inline]
     pub fn lookup(name: &[u8]) -> Option<Token> {
@@ -150,7 +165,11 @@ impl Token {
             let number = TABLE[slot];
             // `get` ends the search at a free slot: FREE is beyond the last token.
             let known = NAMES.get(usize::from(number))?.as_bytes();
-            if known == name || known.eq_ignore_ascii_case(name) {
+            // Nearly all names come in one of the two spellings that compare fast.
+            let lower = LOWER
+                .get(usize::from(number))
+                .and_then(|lower| lower.get(..known.len()));
+            if known == name || lower == Some(name) || known.eq_ignore_ascii_case(name) {
                 return ALL.get(usize::from(number)).copied();
             }
             slot = (slot + 1) % SLOTS;
@@ -175,20 +194,13 @@ impl Token {
     /// clients, never removable by a `Connection` token (Traefik: `xHeaders`).
     #[inline]
     pub fn is_forwarded(self) -> bool {
-        matches!(
-            self,
-            Token::XForwardedProto
-                | Token::XForwardedFor
-                | Token::XForwardedHost
-                | Token::XForwardedPort
-                | Token::XForwardedServer
-                | Token::XForwardedUri
-                | Token::XForwardedMethod
-                | Token::XForwardedPrefix
-                | Token::XForwardedTlsClientCert
-                | Token::XForwardedTlsClientCertInfo
-                | Token::XRealIp
-        )
+        Token::FORWARDED & self.bit() != 0
+    }
+
+    /// A set of only this token.
+    #[inline]
+    pub(crate) const fn bit(self) -> u128 {
+        1 << self as u8
     }
 
     pub(crate) fn from_number(number: u8) -> Option<Token> {
@@ -208,7 +220,8 @@ const fn hash(name: &[u8]) -> usize {
 }
 
 const fn build_table() -> [u8; SLOTS] {
-    assert!(NAMES.len() < FREE as usize && NAMES.len() * 3 < SLOTS);
+    // One bit of a `u128` for every token, and one to spare.
+    assert!(NAMES.len() < 128 && NAMES.len() * 3 < SLOTS);
     let mut table = [FREE; SLOTS];
     let mut number = 0;
     while number < NAMES.len() {
@@ -220,6 +233,21 @@ const fn build_table() -> [u8; SLOTS] {
         number += 1;
     }
     table
+}
+
+const fn lower_names() -> [[u8; MAX_NAME]; NAMES.len()] {
+    let mut names = [[0; MAX_NAME]; NAMES.len()];
+    let mut number = 0;
+    while number < NAMES.len() {
+        let name = NAMES[number].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            names[number][at] = name[at].to_ascii_lowercase();
+            at += 1;
+        }
+        number += 1;
+    }
+    names
 }
 
 const fn longest_name() -> usize {
@@ -237,7 +265,7 @@ const fn longest_name() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::fields::canonicalize;
+    use crate::http::name::canonicalize;
 
     #[test]
     fn every_token_is_found_in_any_case() {

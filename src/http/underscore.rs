@@ -23,6 +23,9 @@ pub fn apply_underscores(
     fields: &mut Fields,
     strategy: Underscores,
 ) -> Result<(), UnderscoreRejected> {
+    if strategy == Underscores::Keep || !fields.may_have_underscore() {
+        return Ok(());
+    }
     let has_underscore = |name: &[u8]| memchr::memchr(b'_', name).is_some();
     match strategy {
         Underscores::Keep => Ok(()),
@@ -34,5 +37,35 @@ pub fn apply_underscores(
             Err(UnderscoreRejected)
         }
         Underscores::Reject => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::fields::FieldName;
+
+    fn fields(names: &[&str]) -> Fields {
+        let mut fields = Fields::new();
+        for name in names {
+            fields.append(&FieldName::parse(name).unwrap(), b"1");
+        }
+        fields
+    }
+
+    #[test]
+    fn strategies() {
+        for (strategy, left) in [(Underscores::Keep, 3), (Underscores::Delete, 2)] {
+            let mut fields = fields(&["foo_bar", "x-a", "via"]);
+            assert_eq!(apply_underscores(&mut fields, strategy), Ok(()));
+            assert_eq!(fields.len(), left);
+        }
+        let mut with = fields(&["x-a", "_"]);
+        assert_eq!(
+            apply_underscores(&mut with, Underscores::Reject),
+            Err(UnderscoreRejected)
+        );
+        let mut without = fields(&["x-a", "via"]);
+        assert_eq!(apply_underscores(&mut without, Underscores::Reject), Ok(()));
     }
 }

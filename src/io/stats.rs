@@ -53,6 +53,8 @@ counters! {
     remote_wakes,
     /// Records of connections that exist now: streams, parked, closing.
     connections,
+    /// Those of them that were accepted.
+    downstream_connections,
     /// Streams that exist now.
     streams,
     /// Parked downstream connections now.

@@ -54,7 +54,7 @@ impl Errors {
             })?;
             rewrites.push((ranges, status));
         }
-        let names = config.error_request_headers.as_deref().unwrap_or_default();
+        let names = &config.error_request_headers;
         let names = names
             .iter()
             .map(|name| FieldName::parse(name))

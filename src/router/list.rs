@@ -3,6 +3,7 @@
 //! Clone is O(1); insert and remove copy one path of nodes if they are shared, and change them in place if not.
 //! (`imbl`'s sets would do, but stepping through one allocates.)
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::order::{Route, RouteOrder};
@@ -10,19 +11,24 @@ use super::order::{Route, RouteOrder};
 /// Entries of a node; the tree's depth is its logarithm to about this base.
 const WIDTH: usize = 32;
 
-#[derive(Debug)]
-pub(super) struct RouteList<T> {
-    root: Option<Arc<Node<T>>>,
+#[derive(Debug, Default)]
+pub(super) enum RouteList<T> {
+    #[default]
+    Empty,
+    /// Most lists of an index: no node, no detour.
+    One(Arc<Route<T>>),
+    /// At least two.
+    Tree(Arc<Node<T>>),
 }
 
 #[derive(Debug)]
-enum Node<T> {
+pub(super) enum Node<T> {
     Leaf(Vec<Arc<Route<T>>>),
     Inner(Vec<Child<T>>),
 }
 
 #[derive(Debug)]
-struct Child<T> {
+pub(super) struct Child<T> {
     /// The first route below.
     first: Arc<Route<T>>,
     node: Arc<Node<T>>,
@@ -30,15 +36,11 @@ struct Child<T> {
 
 impl<T> Clone for RouteList<T> {
     fn clone(&self) -> Self {
-        RouteList {
-            root: self.root.clone(),
+        match self {
+            RouteList::Empty => RouteList::Empty,
+            RouteList::One(one) => RouteList::One(one.clone()),
+            RouteList::Tree(root) => RouteList::Tree(root.clone()),
         }
-    }
-}
-
-impl<T> Default for RouteList<T> {
-    fn default() -> Self {
-        RouteList { root: None }
     }
 }
 
@@ -68,44 +70,70 @@ impl<T> Clone for Node<T> {
 
 impl<T> RouteList<T> {
     pub fn is_empty(&self) -> bool {
-        self.root.is_none()
+        matches!(self, RouteList::Empty)
     }
 
     /// Adds a route; returns the one that had the same order, which it replaces.
     pub fn insert(&mut self, route: Arc<Route<T>>) -> Option<Arc<Route<T>>> {
-        let Some(root) = &mut self.root else {
-            self.root = Some(Arc::new(Node::Leaf(vec![route])));
-            return None;
-        };
-        match Node::insert(root, route) {
-            Inserted::Replaced(old) => Some(old),
-            Inserted::Fits => None,
-            Inserted::Split(right) => {
-                let children = vec![Child::new(root.clone()), Child::new(right)];
-                *root = Arc::new(Node::Inner(children));
+        match self {
+            RouteList::Empty => {
+                *self = RouteList::One(route);
                 None
             }
+            RouteList::One(one) => {
+                let two = match route.order.cmp(&one.order) {
+                    Ordering::Equal => return Some(std::mem::replace(one, route)),
+                    Ordering::Less => vec![route, one.clone()],
+                    Ordering::Greater => vec![one.clone(), route],
+                };
+                *self = RouteList::Tree(Arc::new(Node::Leaf(two)));
+                None
+            }
+            RouteList::Tree(root) => match Node::insert(root, route) {
+                Inserted::Replaced(old) => Some(old),
+                Inserted::Fits => None,
+                Inserted::Split(right) => {
+                    let children = vec![Child::new(root.clone()), Child::new(right)];
+                    *root = Arc::new(Node::Inner(children));
+                    None
+                }
+            },
         }
     }
 
     pub fn remove(&mut self, order: &RouteOrder) -> Option<Arc<Route<T>>> {
-        let root = self.root.as_mut()?;
+        let root = match self {
+            RouteList::One(one) if one.order == *order => {
+                return match std::mem::take(self) {
+                    RouteList::One(one) => Some(one),
+                    _ => None,
+                };
+            }
+            RouteList::Empty | RouteList::One(_) => return None,
+            RouteList::Tree(root) => root,
+        };
         let removed = Node::remove(root, order)?;
         while let Node::Inner(children) = &**root
             && let [only] = &children[..]
         {
             *root = only.node.clone();
         }
-        if root.len() == 0 {
-            self.root = None;
+        if let Node::Leaf(routes) = &**root
+            && let [one] = &routes[..]
+        {
+            *self = RouteList::One(one.clone());
         }
         Some(removed)
     }
 
     pub fn get(&self, order: &RouteOrder) -> Option<&Arc<Route<T>>> {
-        let mut node = self.root.as_deref()?;
+        let mut node = match self {
+            RouteList::Empty => return None,
+            RouteList::One(one) => return (one.order == *order).then_some(one),
+            RouteList::Tree(root) => root,
+        };
         loop {
-            match node {
+            match &**node {
                 Node::Leaf(routes) => {
                     let found = routes.binary_search_by(|r| r.order.cmp(order)).ok()?;
                     return routes.get(found);
@@ -118,7 +146,12 @@ impl<T> RouteList<T> {
     /// Some of the routes that come after `order` (or from the first on), in order and without a gap; empty only if
     /// there is none.
     pub fn after(&self, order: Option<&RouteOrder>) -> &[Arc<Route<T>>] {
-        self.root.as_ref().map_or(&[], |root| root.after(order))
+        match (self, order) {
+            (RouteList::Empty, _) => &[],
+            (RouteList::One(one), Some(order)) if one.order <= *order => &[],
+            (RouteList::One(one), _) => std::slice::from_ref(one),
+            (RouteList::Tree(root), order) => root.after(order),
+        }
     }
 
     pub fn iter(&self) -> Iter<'_, T> {
@@ -183,9 +216,13 @@ impl<T> Node<T> {
 
     /// The child in which `order` belongs.
     fn child_of(children: &[Child<T>], order: &RouteOrder) -> usize {
-        children
-            .partition_point(|child| child.first.order <= *order)
-            .saturating_sub(1)
+        match children.last() {
+            // Bulk building comes in order.
+            Some(last) if last.first.order <= *order => children.len() - 1,
+            _ => children
+                .partition_point(|child| child.first.order <= *order)
+                .saturating_sub(1),
+        }
     }
 
     fn insert(node: &mut Arc<Node<T>>, route: Arc<Route<T>>) -> Inserted<T> {

@@ -107,13 +107,18 @@ impl<T> RouteTable<T> {
         value: T,
     ) -> Option<Arc<Route<T>>> {
         let old = self.remove(&order);
+        self.add(order, rule, value);
+        old
+    }
+
+    /// Adds a router whose order is not in the table.
+    fn add(&mut self, order: RouteOrder, rule: Arc<Rule>, value: T) {
         let route = Arc::new(Route { order, rule, value });
         for guard in route.rule.guards() {
             self.file(guard, &route);
         }
         self.all.insert(route);
         self.len += 1;
-        old
     }
 
     /// Removes the router of this order and returns it. A router whose priority or provider rank changed must be removed
@@ -141,9 +146,17 @@ impl<T> RouteTable<T> {
     /// The value of the first router whose rule matches. Does not allocate (but for `caches` growing when an expression
     /// is met for the first time).
     pub fn lookup<R: Request>(&self, request: &R, caches: &mut RegexCaches) -> Option<&T> {
+        self.find(request, caches).map(|route| &route.value)
+    }
+
+    /// As [`lookup`](Self::lookup), with the router's order and rule.
+    pub fn find<R: Request>(
+        &self,
+        request: &R,
+        caches: &mut RegexCaches,
+    ) -> Option<&Arc<Route<T>>> {
         self.candidates(request)
             .find(|route| route.rule.matches(request, caches))
-            .map(|route| &route.value)
     }
 
     /// The routers that may match, in order: all that match, and few that do not. For explaining a decision with its
@@ -215,14 +228,18 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// For bulk loading: sorts first, which makes every insertion cheap.
+/// For bulk loading: sorts first, which makes every insertion cheap. Of equal orders the last one stays.
 impl<T> FromIterator<(RouteOrder, Arc<Rule>, T)> for RouteTable<T> {
     fn from_iter<I: IntoIterator<Item = (RouteOrder, Arc<Rule>, T)>>(routes: I) -> Self {
         let mut routes: Vec<_> = routes.into_iter().collect();
         routes.sort_by(|a, b| a.0.cmp(&b.0));
         let mut table = RouteTable::new();
-        for (order, rule, value) in routes {
-            table.insert(order, rule, value);
+        let mut routes = routes.into_iter().peekable();
+        while let Some((order, rule, value)) = routes.next() {
+            // The sort is stable.
+            if routes.peek().is_none_or(|next| next.0 != order) {
+                table.add(order, rule, value);
+            }
         }
         table
     }

@@ -1,6 +1,6 @@
-//! Which matchers exist, what their arguments mean, and how they become nodes of a [`Rule`].
+//! What the arguments of matchers mean, and how calls become nodes of a [`Rule`].
 //!
-//! NOT for: evaluation (see `rule`).
+//! NOT for: which matchers exist (see `matchers`), evaluation (see `rule`).
 
 use std::net::IpAddr;
 
@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::Syntax;
 use super::error::RuleError;
+use super::matchers::{self, Arity, Id, Matcher};
 use super::parser::{Arg, Call, Expr};
 use super::re2;
 use super::regex::Pattern;
@@ -17,81 +18,6 @@ use super::template::{self, Place, Template};
 /// Headers that Traefik's rules never see: Go takes them out of the header map, or Traefik removes them before
 /// routing (Connection: observed on 3.7.15).
 const HIDDEN_HEADERS: [&str; 4] = ["connection", "host", "trailer", "transfer-encoding"];
-
-/// A matcher's name and the number of arguments it takes.
-struct Matcher {
-    name: &'static str,
-    id: Id,
-    arity: Arity,
-}
-
-enum Arity {
-    Exactly(usize),
-    OneOrTwo,
-    /// Any of the values.
-    OneOrMore,
-    Pairs,
-}
-
-#[derive(Clone, Copy)]
-enum Id {
-    ClientIp,
-    Method,
-    Host,
-    HostRegexp,
-    Path,
-    PathPrefix,
-    PathRegexp,
-    Header,
-    HeaderRegexp,
-    Query,
-    QueryRegexp,
-    HostV2,
-    HostRegexpV2,
-    PathV2,
-    PathPrefixV2,
-    QueryV2,
-}
-
-const fn matcher(name: &'static str, id: Id, arity: Arity) -> Matcher {
-    Matcher { name, id, arity }
-}
-
-/// Traefik v3: reference "Rules & Priority".
-static V3: [Matcher; 11] = [
-    matcher("ClientIP", Id::ClientIp, Arity::Exactly(1)),
-    matcher("Method", Id::Method, Arity::Exactly(1)),
-    matcher("Host", Id::Host, Arity::Exactly(1)),
-    matcher("HostRegexp", Id::HostRegexp, Arity::Exactly(1)),
-    matcher("Path", Id::Path, Arity::Exactly(1)),
-    matcher("PathPrefix", Id::PathPrefix, Arity::Exactly(1)),
-    matcher("PathRegexp", Id::PathRegexp, Arity::Exactly(1)),
-    matcher("Header", Id::Header, Arity::Exactly(2)),
-    matcher("HeaderRegexp", Id::HeaderRegexp, Arity::Exactly(2)),
-    matcher("Query", Id::Query, Arity::OneOrTwo),
-    matcher("QueryRegexp", Id::QueryRegexp, Arity::OneOrTwo),
-];
-
-/// Traefik v2: "Routers", rule table of v2.11.
-static V2: [Matcher; 10] = [
-    matcher("ClientIP", Id::ClientIp, Arity::OneOrMore),
-    matcher("Method", Id::Method, Arity::OneOrMore),
-    matcher("Host", Id::HostV2, Arity::OneOrMore),
-    matcher("HostHeader", Id::HostV2, Arity::OneOrMore),
-    matcher("HostRegexp", Id::HostRegexpV2, Arity::OneOrMore),
-    matcher("Path", Id::PathV2, Arity::OneOrMore),
-    matcher("PathPrefix", Id::PathPrefixV2, Arity::OneOrMore),
-    matcher("Headers", Id::Header, Arity::Pairs),
-    matcher("HeadersRegexp", Id::HeaderRegexp, Arity::Pairs),
-    matcher("Query", Id::QueryV2, Arity::OneOrMore),
-];
-
-fn matchers(syntax: Syntax) -> &'static [Matcher] {
-    match syntax {
-        Syntax::V3 => &V3,
-        Syntax::V2 => &V2,
-    }
-}
 
 pub(super) fn compile(source: &str, expr: &Expr<'_>, syntax: Syntax) -> Result<Rule, RuleError> {
     let mut compiler = Compiler {
@@ -106,6 +32,7 @@ pub(super) fn compile(source: &str, expr: &Expr<'_>, syntax: Syntax) -> Result<R
         text: compiler.text.into_boxed_slice(),
         nodes: compiler.nodes.into_boxed_slice(),
         tables: compiler.tables,
+        syntax,
         // The parser refuses longer rules.
         source_len: source.len() as u16,
     })
@@ -253,88 +180,14 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// The matcher that a call names, in one of the four spellings that Traefik knows.
     fn find(&self, call: &Call<'_>) -> Result<&'static Matcher, RuleError> {
-        let name = call.name;
-        let found = matchers(self.syntax)
-            .iter()
-            .find(|m| m.name.eq_ignore_ascii_case(name));
-        let spelt = |m: &Matcher| {
-            let title = |i: usize, c: char| {
-                if i == 0 {
-                    c.to_ascii_uppercase()
-                } else {
-                    c.to_ascii_lowercase()
-                }
-            };
-            name == m.name
-                || name.bytes().all(|b| b.is_ascii_lowercase())
-                || name.bytes().all(|b| b.is_ascii_uppercase())
-                || m.name
-                    .char_indices()
-                    .map(|(i, c)| title(i, c))
-                    .eq(name.chars())
-        };
-        match found {
-            Some(matcher) if spelt(matcher) => Ok(matcher),
-            _ => {
-                let error = self.error(
-                    call.name_span.clone(),
-                    format!("expected a matcher, found `{name}`"),
-                );
-                Err(match self.suggest(name) {
-                    Some(hint) => error.with_hint(hint),
-                    None => error,
-                })
-            }
-        }
-    }
-
-    fn suggest(&self, name: &str) -> Option<String> {
-        let here = matchers(self.syntax);
-        let other = match self.syntax {
-            Syntax::V3 => Syntax::V2,
-            Syntax::V2 => Syntax::V3,
-        };
-        let same = |m: &&Matcher| m.name.eq_ignore_ascii_case(name);
-        if let Some(m) = here.iter().find(same) {
-            return Some(format!("did you mean `{}`?", m.name));
-        }
-        if ["HostSNI", "HostSNIRegexp", "ALPN"]
-            .iter()
-            .any(|tcp| tcp.eq_ignore_ascii_case(name))
-        {
-            return Some("this is a matcher for TCP routers".into());
-        }
-        if matchers(other).iter().any(|m| same(&m)) {
-            let (wanted, instead) = match (self.syntax, name.to_ascii_lowercase().as_str()) {
-                (Syntax::V3, "headers") => ("v2", "`Header`"),
-                (Syntax::V3, "headersregexp") => ("v2", "`HeaderRegexp`"),
-                (Syntax::V3, _) => ("v2", "`Host`"),
-                (Syntax::V2, "header") => ("v3", "`Headers`"),
-                (Syntax::V2, "headerregexp") => ("v3", "`HeadersRegexp`"),
-                (Syntax::V2, "pathregexp") => ("v3", "Path(`/{name:regexp}`)"),
-                (Syntax::V2, _) => ("v3", "Query(`key={name:regexp}`)"),
-            };
-            return Some(format!(
-                "this is a matcher of {wanted}: write {instead}, or set ruleSyntax: {wanted}"
-            ));
-        }
-        let lower = name.to_ascii_lowercase();
-        here.iter()
-            .map(|m| {
-                (
-                    strsim::damerau_levenshtein(&lower, &m.name.to_ascii_lowercase()),
-                    m,
-                )
-            })
-            .min_by_key(|(distance, _)| *distance)
-            .filter(|(distance, m)| *distance <= 1 + m.name.len() / 4)
-            .map(|(_, m)| format!("did you mean `{}`?", m.name))
-            .or_else(|| {
-                let names: Vec<&str> = here.iter().map(|m| m.name).collect();
-                Some(format!("the matchers are {}", names.join(", ")))
-            })
+        matchers::find(call.name, self.syntax).ok_or_else(|| {
+            self.error(
+                call.name_span.clone(),
+                format!("expected a matcher, found `{}`", call.name),
+            )
+            .with_hint(matchers::suggest(call.name, self.syntax))
+        })
     }
 
     fn check_args(&self, matcher: &Matcher, call: &Call<'_>) -> Result<(), RuleError> {
@@ -571,7 +424,7 @@ impl Compiler<'_> {
                 let index = self.pattern(arg, &text)?;
                 // Only a path's prefix helps the index.
                 let (kind, prefix) = match place {
-                    Place::Host => (Kind::HostRegexp, String::new()),
+                    Place::Host => (Kind::HostTemplate, String::new()),
                     _ => (Kind::PathRegexp, prefix),
                 };
                 let operand = self.operand(prefix.as_bytes(), arg.at);

@@ -320,21 +320,30 @@ impl<'r> Lexer<'r> {
     }
 
     fn operator(&mut self, rest: &'r str, first: char) -> Result<TokenKind<'r>, RuleError> {
+        // The operators that rules have come first: nearly all text is theirs.
+        let known = match rest.as_bytes() {
+            [b'(', ..] => Some((TokenKind::Open, 1)),
+            [b')', ..] => Some((TokenKind::Close, 1)),
+            [b',', ..] => Some((TokenKind::Comma, 1)),
+            [b'&', b'&', ..] => Some((TokenKind::AndAnd, 2)),
+            [b'|', b'|', ..] => Some((TokenKind::OrOr, 2)),
+            [b'!', next, ..] if *next != b'=' => Some((TokenKind::Not, 1)),
+            [b'!'] => Some((TokenKind::Not, 1)),
+            _ => None,
+        };
+        if let Some((kind, len)) = known {
+            self.pos += len;
+            return Ok(kind);
+        }
         // Longest first: all of Go's operators of two and more characters.
-        const LONG: [&str; 28] = [
-            "<<=", ">>=", "&^=", "...", "&&", "||", "&^", "<<", ">>", "==", "!=", "<=", ">=", ":=",
-            "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "++", "--", "<-", "~=", "=>", "=~",
+        const LONG: [&str; 26] = [
+            "<<=", ">>=", "&^=", "...", "&^", "<<", ">>", "==", "!=", "<=", ">=", ":=", "+=", "-=",
+            "*=", "/=", "%=", "&=", "|=", "^=", "++", "--", "<-", "~=", "=>", "=~",
         ];
         let long = LONG.iter().find(|op| rest.starts_with(**op));
         let len = long.map_or(first.len_utf8(), |op| op.len());
         let text = &rest[..len];
         let kind = match text {
-            "&&" => TokenKind::AndAnd,
-            "||" => TokenKind::OrOr,
-            "!" => TokenKind::Not,
-            "(" => TokenKind::Open,
-            ")" => TokenKind::Close,
-            "," => TokenKind::Comma,
             _ if long.is_some() || "+-*/%&|^<>=:;.[]{}~".contains(first) => TokenKind::Other(text),
             _ => {
                 let at = self.pos;

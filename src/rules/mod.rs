@@ -18,6 +18,8 @@ mod groups;
 mod guard;
 mod host;
 mod lexer;
+mod matchers;
+mod notes;
 mod parser;
 mod query;
 mod re2;
@@ -30,6 +32,7 @@ pub use explain::{Clause, Explanation};
 pub use groups::{GroupRegex, Groups, MAX_GROUPS, RegexError};
 pub use guard::{Guard, HostGuard, MAX_GUARD_PATH_BYTES, MAX_GUARDS, PathGuard};
 pub(crate) use host::{index_key as host_index_key, wildcard_key as host_wildcard_key};
+pub use notes::Note;
 pub use parser::{MAX_DEPTH, MAX_RULE_BYTES};
 pub use regex::{MAX_REGEX_CACHES, MAX_REGEX_PROGRAM_BYTES, RegexCaches};
 pub use rule::{Request, Rule};
@@ -45,6 +48,17 @@ pub enum Syntax {
     V2,
 }
 
+impl Syntax {
+    /// The syntax that a configuration calls by this name; an empty name is the default, [`V3`](Syntax::V3).
+    pub fn from_name(name: &str) -> Option<Syntax> {
+        match name {
+            "" | "v3" => Some(Syntax::V3),
+            "v2" => Some(Syntax::V2),
+            _ => None,
+        }
+    }
+}
+
 /// Parses and compiles a rule.
 ///
 /// # Errors
@@ -58,4 +72,4 @@ pub fn parse(rule: &str, syntax: Syntax) -> Result<Rule, RuleError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
+use super::Syntax;
 use super::host;
 use super::query;
 use super::regex::{Pattern, RegexCaches};
@@ -45,6 +46,7 @@ pub struct Rule {
     pub(super) nodes: Box<[Node]>,
     pub(super) tables: Option<Box<Tables>>,
     pub(super) source_len: u16,
+    pub(super) syntax: Syntax,
 }
 
 /// What few rules need.
@@ -82,7 +84,9 @@ pub(super) enum Kind {
     HostWildcard,
     /// Operand: lower-case host, compared without tolerance for a trailing dot.
     HostStrict,
+    /// Also true if the expression matches the empty text.
     HostRegexp,
+    HostTemplate,
     Path,
     PathPrefix,
     PathRegexp,
@@ -104,6 +108,11 @@ impl Rule {
     pub fn source(&self) -> &str {
         // It came in as a str and is never changed.
         std::str::from_utf8(&self.text[..usize::from(self.source_len)]).unwrap_or_default()
+    }
+
+    /// The syntax it is written in.
+    pub fn syntax(&self) -> Syntax {
+        self.syntax
     }
 
     /// The priority of a router that sets none: the rule's length in bytes, blanks included (Traefik: same).
@@ -149,6 +158,7 @@ impl Rule {
                 // Traefik also tries the flattened host, which is "" unless CNAME flattening is on.
                 caches.is_match(pattern, request.host().as_bytes()) || pattern.matches_empty()
             }
+            Kind::HostTemplate => caches.is_match(self.pattern(node), request.host().as_bytes()),
             Kind::Path => request.path() == operand,
             Kind::PathPrefix => request.path().starts_with(operand),
             Kind::PathRegexp => caches.is_match(self.pattern(node), request.path()),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::*;
 
 /// A request for tests.
+#[derive(Debug)]
 pub(crate) struct Get {
     pub host: String,
     pub path: Vec<u8>,
@@ -81,4 +82,711 @@ fn matches(rule: &str, syntax: Syntax, request: &Get) -> bool {
         "{rule}: explanation differs\n{explained}"
     );
     result
+}
+
+/// Rule, host, target, whether it matches.
+type Row = (&'static str, &'static str, &'static str, bool);
+
+fn check(syntax: Syntax, rows: &[Row]) {
+    for &(rule, host, target, expected) in rows {
+        assert_eq!(
+            matches(rule, syntax, &Get::new(host, target)),
+            expected,
+            "{rule} on {host}{target}"
+        );
+    }
+}
+
+/// The error's text from the caret on, without the hint.
+fn refused(rule: &str, syntax: Syntax) -> RuleError {
+    match parse(rule, syntax) {
+        Ok(_) => panic!("{rule} was accepted"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn host_is_compared_without_case_and_with_one_trailing_dot() {
+    check(
+        Syntax::V3,
+        &[
+            ("Host(`example.com`)", "example.com", "/", true),
+            ("Host(`example.com`)", "EXAMPLE.com", "/x", true),
+            ("Host(`EXAMPLE.COM`)", "example.com", "/", true),
+            ("Host(`example.com`)", "example.org", "/", false),
+            ("Host(`example.com`)", "a.example.com", "/", false),
+            ("Host(`example.com`)", "example.com.", "/", true),
+            ("Host(`example.com`)", "example.com..", "/", false),
+            ("Host(`example.com.`)", "example.com", "/", true),
+            ("Host(`example.com.`)", "example.com.", "/", true),
+            ("Host(`example.com.`)", "example.org.", "/", false),
+            ("Host(`example.com`)", "", "/", false),
+            ("Host(`127.0.0.1`)", "127.0.0.1", "/", true),
+            ("Host(`10::10`)", "10::10", "/", true),
+            ("Host(`xn--9t9h.com`)", "xn--9t9h.com", "/", true),
+            ("Host(\"ex\\x61mple.com\")", "example.com", "/", true),
+        ],
+    );
+}
+
+#[test]
+fn a_host_wildcard_is_one_label_and_a_star_is_everything() {
+    check(
+        Syntax::V3,
+        &[
+            ("Host(`*.example.com`)", "test.example.com", "/", true),
+            ("Host(`*.Example.com`)", "test.example.com.", "/", true),
+            ("Host(`*.example.com`)", "example.com", "/", false),
+            ("Host(`*.example.com`)", "a.b.example.com", "/", false),
+            ("Host(`*.example.com`)", "test.otherexample.com", "/", false),
+            ("Host(`*`)", "any.test", "/", true),
+            ("Host(`*`)", "", "/", true),
+            ("!Host(`*`)", "any.test", "/", false),
+            ("Host(`*foo.com`)", "barfoo.com", "/", false),
+            ("Host(`*foo.com`)", "*foo.com", "/", false),
+            ("!Host(`*foo.com`)", "barfoo.com", "/", true),
+        ],
+    );
+}
+
+#[test]
+fn host_regexp_is_unanchored_and_matches_all_if_it_matches_nothing() {
+    check(
+        Syntax::V3,
+        &[
+            (
+                "HostRegexp(`stregexp-unanch`)",
+                "a.hostregexp-unanchored.test",
+                "/",
+                true,
+            ),
+            ("HostRegexp(`^[a-zA-Z-]+\\.com$`)", "example.com", "/", true),
+            (
+                "HostRegexp(`^[a-zA-Z-]+\\.com$`)",
+                "example.org",
+                "/",
+                false,
+            ),
+            ("HostRegexp(`^[A-Z]+\\.com$`)", "EXAMPLE.com", "/", false),
+            (
+                "HostRegexp(`{domain:[a-zA-Z-]+\\.com}`)",
+                "example.com",
+                "/",
+                false,
+            ),
+            ("HostRegexp(`x*`)", "example.com", "/", true),
+            ("HostRegexp(`^(a\\.test)?$`)", "b.test", "/", true),
+            ("!HostRegexp(`x*`)", "example.com", "/", false),
+        ],
+    );
+}
+
+#[test]
+fn paths_are_compared_byte_by_byte() {
+    check(
+        Syntax::V3,
+        &[
+            ("Path(`/css`)", "h", "/css", true),
+            ("Path(`/css`)", "h", "/css/", false),
+            ("Path(`/css`)", "h", "/CSS", false),
+            ("Path(`/a%2Fb`)", "h", "/a%2Fb", true),
+            ("Path(`/foo bar`)", "h", "/foo bar", true),
+            ("PathPrefix(`/api`)", "h", "/apiv2", true),
+            ("PathPrefix(`/api`)", "h", "/ap", false),
+            ("PathPrefix(\"/css\")", "h", "/css/main.css", true),
+            ("PathPrefix(`/`)", "h", "*", false),
+            ("PathRegexp(`oo/[0-9]+`)", "h", "/foo/12/x", true),
+            ("PathRegexp(`^/(css|js)`)", "h", "/js/main.js", true),
+            ("PathRegexp(`^/(css|js)`)", "h", "/CSS", false),
+            (
+                "PathRegexp(\"/{path:(css|js)}\")",
+                "h",
+                "/{path:css}/",
+                true,
+            ),
+            ("PathRegexp(\"/{path:(css|js)}\")", "h", "/css", false),
+        ],
+    );
+}
+
+#[test]
+fn the_method_of_a_rule_is_upper_cased_and_that_of_a_request_is_not() {
+    for (rule, method, expected) in [
+        ("Method(`GET`)", "GET", true),
+        ("Method(`get`)", "GET", true),
+        ("Method(`GET`)", "get", false),
+        ("Method(`GET`)", "POST", false),
+    ] {
+        for syntax in [Syntax::V3, Syntax::V2] {
+            let request = Get::new("h", "/").method(method);
+            assert_eq!(matches(rule, syntax, &request), expected, "{rule} {method}");
+        }
+    }
+    assert!(matches(
+        "Method(`GET`, `post`)",
+        Syntax::V2,
+        &Get::new("h", "/").method("POST")
+    ));
+}
+
+#[test]
+fn a_header_matches_if_any_of_its_lines_does() {
+    let request = || {
+        Get::new("h", "/")
+            .header("X-A", "v1")
+            .header("x-a", "v2")
+            .header("Host", "h")
+            .header("Connection", "close")
+    };
+    for (rule, expected) in [
+        ("Header(`X-A`, `v1`)", true),
+        ("Header(`x-a`, `v2`)", true),
+        ("Header(`X-A`, `v`)", false),
+        ("Header(`X-A`, `v1, v2`)", false),
+        ("Header(`X-A`, `V1`)", false),
+        ("Header(`X-B`, `v1`)", false),
+        ("HeaderRegexp(`X-A`, `2`)", true),
+        ("HeaderRegexp(`x-A`, `^v$`)", false),
+        ("HeaderRegexp(`X-A`, `http{secure:s?}`)", false),
+        ("HeaderRegexp(`X-B`, ` *`)", false),
+        ("Header(`Host`, `h`)", false),
+        ("Header(`Connection`, `close`)", false),
+        ("HeaderRegexp(`connection`, `.`)", false),
+    ] {
+        assert_eq!(matches(rule, Syntax::V3, &request()), expected, "{rule}");
+    }
+    for (rule, expected) in [
+        ("Headers(`X-A`, `v2`)", true),
+        ("HeadersRegexp(`X-A`, `v[0-9]`)", true),
+        ("HeadersRegexp(`X-A`, `^v$`)", false),
+        ("Headers(`X-A`, `v1`, `X-B`, `x`)", false),
+        ("Headers(`X-A`, `v1`, `x-a`, `v2`)", true),
+        ("!Headers(`X-A`, `v1`, `X-B`, `x`)", true),
+    ] {
+        assert_eq!(matches(rule, Syntax::V2, &request()), expected, "{rule}");
+    }
+}
+
+#[test]
+fn a_query_key_without_value_means_an_empty_value() {
+    check(
+        Syntax::V3,
+        &[
+            ("Query(`q`, `traefik`)", "h", "/?q=traefik", true),
+            ("Query(`q`, `traefik`)", "h", "/?rel=ddg&q=traefik", true),
+            ("Query(`q`, `traefik`)", "h", "/?q=awesome&q=traefik", true),
+            ("Query(`q`, `traefik`)", "h", "/?q=TRAEFIK", false),
+            ("Query(`q`, `traefik`)", "h", "/?Q=traefik", false),
+            ("Query(`q`, `traefik`)", "h", "/", false),
+            ("Query(`mobile`)", "h", "/?mobile", true),
+            ("Query(`mobile`)", "h", "/?mobile=", true),
+            ("Query(`mobile`)", "h", "/?mobile=true", false),
+            ("Query(`mobile`)", "h", "/?mobile=true&mobile", true),
+            ("Query(`a b`, `c&d`)", "h", "/?a+b=c%26d", true),
+            ("Query(`a`, `1`)", "h", "/?b=2;a=1", true),
+            ("Query(`a`, `1`)", "h", "/?a=%zz&b=1", false),
+            ("QueryRegexp(`a`, `b+`)", "h", "/?a=xbbx", true),
+            ("QueryRegexp(`a`, `^b c$`)", "h", "/?a=b+c", true),
+            ("QueryRegexp(`a`, `^b c$`)", "h", "/?a=b%20c", true),
+            ("QueryRegexp(`q`, `^.*$`)", "h", "/?rel=x", false),
+            ("QueryRegexp(`q`, `^.*$`)", "h", "/?q", true),
+            ("QueryRegexp(`mobile`)", "h", "/?mobile", true),
+            ("QueryRegexp(`mobile`)", "h", "/?mobile=x", false),
+            (
+                "QueryRegexp(`q`, `{value:(a|b)}`)",
+                "h",
+                "/?q={value:a}",
+                true,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn client_ip_is_an_address_or_a_range_of_either_family() {
+    for (rule, ip, expected) in [
+        ("ClientIP(`127.0.0.1`)", "127.0.0.1", true),
+        ("ClientIP(`127.0.0.1`)", "::ffff:127.0.0.1", true),
+        ("ClientIP(`127.0.0.1`)", "192.168.1.1", false),
+        ("ClientIP(`192.168.1.0/24`)", "192.168.1.100", true),
+        ("ClientIP(`192.168.1.77/24`)", "192.168.1.100", true),
+        ("ClientIP(`192.168.1.0/24`)", "192.168.2.1", false),
+        ("ClientIP(`::ffff:10.0.0.0/104`)", "10.1.2.3", true),
+        ("ClientIP(`::ffff:10.0.0.1`)", "10.0.0.1", true),
+        ("ClientIP(`10::10`)", "10::10", true),
+        ("ClientIP(`10::/16`)", "10::10", true),
+        ("ClientIP(`11::/16`)", "10::10", false),
+        ("ClientIP(`::/0`)", "10.0.0.1", false),
+        ("ClientIP(`0.0.0.0/0`)", "10::1", false),
+        ("!ClientIP(`10.0.0.0/8`)", "10.0.0.1", false),
+    ] {
+        assert_eq!(
+            matches(rule, Syntax::V3, &Get::new("h", "/").from(ip)),
+            expected,
+            "{rule} {ip}"
+        );
+    }
+    let listed = "ClientIP(`11.0.0.0/16`, `10.0.0.0`)";
+    assert!(matches(
+        listed,
+        Syntax::V2,
+        &Get::new("h", "/").from("10.0.0.0")
+    ));
+    assert!(!matches(
+        listed,
+        Syntax::V2,
+        &Get::new("h", "/").from("10.0.0.1")
+    ));
+}
+
+#[test]
+fn operators_combine_as_in_go() {
+    let rows = |rule: &'static str, expected: [bool; 4]| {
+        let requests = [("a", "/x"), ("a", "/y"), ("b", "/x"), ("c", "/y")];
+        for ((host, path), expected) in requests.into_iter().zip(expected) {
+            check(Syntax::V3, &[(rule, host, path, expected)]);
+        }
+    };
+    rows("Host(`a`) || Host(`b`)", [true, true, true, false]);
+    rows(
+        "Host(`a`) || Host(`b`) && Path(`/y`)",
+        [true, true, false, false],
+    );
+    rows(
+        "(Host(`a`) || Host(`b`)) && Path(`/x`)",
+        [true, false, true, false],
+    );
+    rows("!Host(`a`)", [false, false, true, true]);
+    rows("!(Host(`a`) || Host(`b`))", [false, false, false, true]);
+    rows("!(Host(`a`) && Path(`/x`))", [false, true, true, true]);
+    rows("!(Host(`a`) && !Path(`/x`))", [true, false, true, true]);
+    rows("!(!(Host(`a`) && Path(`/x`)))", [true, false, false, false]);
+    rows("!Host(`a`) && Path(`/x`)", [false, false, true, false]);
+    rows("!!!Host(`a`)", [false, false, true, true]);
+    rows(
+        "Host(`a`) && (Path(`/y`) || !Method(`GET`))",
+        [false, true, false, false],
+    );
+}
+
+#[test]
+fn names_have_four_spellings() {
+    for name in ["PathPrefix", "pathprefix", "PATHPREFIX", "Pathprefix"] {
+        assert!(parse(&format!("{name}(`/`)"), Syntax::V3).is_ok(), "{name}");
+    }
+    for name in ["pathPrefix", "PATHprefix", "PathPREFIX", "pathpreFix"] {
+        let error = refused(&format!("{name}(`/`)"), Syntax::V3);
+        assert_eq!(error.hint(), Some("did you mean `PathPrefix`?"), "{name}");
+    }
+    assert!(parse("Clientip(`::1`) || CLIENTIP(`::1`)", Syntax::V3).is_ok());
+}
+
+#[test]
+fn the_lists_and_templates_of_v2_match_as_gorilla_does() {
+    check(
+        Syntax::V2,
+        &[
+            ("Host(`x.test`, `h.test`)", "h.test", "/", true),
+            ("HostHeader(`H.test`)", "h.test.", "/", true),
+            ("Host(`h.test.`)", "h.test", "/", true),
+            ("Host(`*.test`)", "h.test", "/", false),
+            ("Host(`a,h.test`)", "h.test", "/", false),
+            ("HostRegexp(`h.test`)", "h.test", "/", true),
+            ("HostRegexp(`h.test`)", "h.test.", "/", false),
+            ("HostRegexp(`H.Test`)", "h.test", "/", true),
+            ("HostRegexp(`h.test`, `i.test`)", "i.test", "/", true),
+            ("HostRegexp(`(example.com`)", "example.com", "/", false),
+            ("HostRegexp(`^[A-Z]+\\.com$`)", "example.com", "/", false),
+            (
+                "HostRegexp(`{sub:(foo\\.)?bar\\.com}`)",
+                "foo.bar.com",
+                "/",
+                true,
+            ),
+            (
+                "HostRegexp(`{sub:(?:foo\\.)?bar\\.com}`)",
+                "bar.com",
+                "/",
+                true,
+            ),
+            (
+                "HostRegexp(`{sub:(foo\\.)?bar\\.com}`)",
+                "fooubar.com",
+                "/",
+                false,
+            ),
+            (
+                "HostRegexp(`{d:[A-Z-]+\\.bar\\.com}`)",
+                "foo.bar.com",
+                "/",
+                true,
+            ),
+            ("HostRegexp(`{d}.bar.com`)", "a.b.bar.com", "/", false),
+            ("HostRegexp(`{d:(foo)?}`)", "bar", "/", false),
+            ("HostRegexp(`{d:(foo)?}`)", "", "/", true),
+            ("HostRegexp(`{d}.bar.com`)", "a.bar.com", "/", true),
+            ("Path(`/css`, `/js`)", "h", "/js", true),
+            ("Path(`/css`, `/js`)", "h", "/js/main.js", false),
+            ("Path(`/css{path:(/.*)?}`)", "h", "/css/main.css", true),
+            ("Path(`/css{path:(/.*)?}`)", "h", "/css.css", false),
+            ("Path(`/p/{id}`)", "h", "/p/7", true),
+            ("Path(`/p/{id}`)", "h", "/p/7/x", false),
+            ("PathPrefix(`/p/{id}`)", "h", "/p/7/x", true),
+            ("PathPrefix(`/css`, `/js`)", "h", "/js/main.js", true),
+            (
+                "PathPrefix(`/css-{name:[0-9]?}`)",
+                "h",
+                "/css-333/c.css",
+                true,
+            ),
+            ("PathPrefix(`/css-{name:[0-9]?}`)", "h", "/css.css", false),
+            (
+                "Query(`foo=bar`, `bar=baz`)",
+                "h",
+                "/?foo=bar&bar=baz",
+                true,
+            ),
+            ("Query(`foo=bar`, `bar=baz`)", "h", "/?bar=baz", false),
+            ("Query(`foo=b=ar`)", "h", "/?foo=b=ar", true),
+            ("Query(`foo=b=ar`)", "h", "/?foo=bar", false),
+            ("Query(`foo=`)", "h", "/?foo=anything", true),
+            ("Query(`foo=`)", "h", "/?bar=anything", false),
+            ("Query(`foo`, `bar`)", "h", "/?foo=bar", true),
+            ("Query(`id={id:[0-9]+}`)", "h", "/?id=12", true),
+            ("Query(`id={id:[0-9]+}`)", "h", "/?id=1x", false),
+            ("Query(`a=1`)", "h", "/?a=2&a=1", false),
+            ("!Query(`foo=bar`, `bar=baz`)", "h", "/?bar=baz", true),
+            ("!Query(`foo=bar`)", "h", "/?foo=bar", false),
+            ("!(Host(`a`,`b`) && Path(`/x`, `/y`))", "b", "/y", false),
+            ("!(Host(`a`,`b`) && Path(`/x`, `/y`))", "b", "/z", true),
+            ("!Host(`a`,`b`)", "b", "/", false),
+        ],
+    );
+}
+
+#[test]
+fn wrong_arguments_are_refused_with_their_place() {
+    for (rule, syntax, span, message) in [
+        (
+            "ClientIP(`1`)",
+            Syntax::V3,
+            9..12,
+            "expected an IP address or a CIDR range",
+        ),
+        (
+            "ClientIP(`10.0.0.0/33`)",
+            Syntax::V3,
+            9..22,
+            "expected an IP address or a CIDR range",
+        ),
+        (
+            "Host()",
+            Syntax::V3,
+            0..6,
+            "expected exactly 1 argument for Host, found 0",
+        ),
+        (
+            "Host(``)",
+            Syntax::V3,
+            5..7,
+            "expected a value for Host, found an empty string",
+        ),
+        (
+            "Host(`a`, `b`)",
+            Syntax::V3,
+            0..14,
+            "expected exactly 1 argument for Host, found 2",
+        ),
+        (
+            "Host(`é.test`)",
+            Syntax::V3,
+            5..14,
+            "expected ASCII in Host, found other characters",
+        ),
+        (
+            "HostRegexp(`é`)",
+            Syntax::V2,
+            11..15,
+            "expected ASCII in HostRegexp, found other characters",
+        ),
+        (
+            "Path(`css`)",
+            Syntax::V3,
+            5..10,
+            "expected a leading `/` in Path",
+        ),
+        (
+            "PathPrefix(`css`)",
+            Syntax::V2,
+            11..16,
+            "expected a leading `/` in PathPrefix",
+        ),
+        (
+            "Method(`GET`, `POST`)",
+            Syntax::V3,
+            0..21,
+            "expected exactly 1 argument for Method, found 2",
+        ),
+        (
+            "Header(`X-A`)",
+            Syntax::V3,
+            0..13,
+            "expected exactly 2 arguments for Header, found 1",
+        ),
+        (
+            "Header(`X-A`, ``)",
+            Syntax::V3,
+            14..16,
+            "expected a value for Header, found an empty string",
+        ),
+        (
+            "Query(`a`, `b`, `c`)",
+            Syntax::V3,
+            0..20,
+            "expected 1 or 2 arguments for Query, found 3",
+        ),
+        (
+            "Query(`a`, ``)",
+            Syntax::V3,
+            11..13,
+            "expected a value for Query, found an empty string",
+        ),
+        (
+            "HostRegexp(`(a`)",
+            Syntax::V3,
+            12..13,
+            "invalid regular expression: missing `)` for this group",
+        ),
+        (
+            "Path(`/`) && PathRegexp(`/ab[`)",
+            Syntax::V3,
+            28..29,
+            "invalid regular expression: missing `]` for this class",
+        ),
+        (
+            "PathRegexp(\"/\\x61[\")",
+            Syntax::V3,
+            11..19,
+            "invalid regular expression: missing `]` for this class",
+        ),
+        (
+            "QueryRegexp(`q`, `a**`)",
+            Syntax::V3,
+            20..21,
+            "invalid regular expression: invalid nested repetition operator `*`",
+        ),
+        (
+            "HeaderRegexp(`a`, `(?=b)`)",
+            Syntax::V3,
+            19..20,
+            "invalid regular expression: Go's regular expressions (RE2) have no look-ahead and look-behind",
+        ),
+        (
+            "PathRegexp(`\\p{Nonsense}`)",
+            Syntax::V3,
+            11..25,
+            "invalid regular expression: Unicode property not found",
+        ),
+        (
+            "Headers(`a`)",
+            Syntax::V2,
+            0..12,
+            "expected pairs of a name and a value for Headers, found 1",
+        ),
+        (
+            "Headers(`a`, `b`, `c`)",
+            Syntax::V2,
+            0..22,
+            "expected pairs of a name and a value for Headers, found 3",
+        ),
+        (
+            "Query(`titi`)",
+            Syntax::V2,
+            0..13,
+            "expected `key=value` in Query, found a key without value",
+        ),
+        (
+            "Query(`titi={test`)",
+            Syntax::V2,
+            12..13,
+            "invalid regular expression: unbalanced `{` in the template",
+        ),
+        (
+            "HostRegexp(`{test`)",
+            Syntax::V2,
+            12..13,
+            "invalid regular expression: unbalanced `{` in the template",
+        ),
+        (
+            "Path(`/{id:[}`)",
+            Syntax::V2,
+            11..12,
+            "invalid regular expression: missing `]` for this class",
+        ),
+        (
+            "Path(``, `/x`)",
+            Syntax::V2,
+            5..7,
+            "expected a value for Path, found an empty string",
+        ),
+        (
+            "Host(tchouk)",
+            Syntax::V2,
+            5..11,
+            "expected a string, found `tchouk`",
+        ),
+        (
+            "Host(`h`",
+            Syntax::V3,
+            8..8,
+            "expected `,` or `)`, found the end of the rule",
+        ),
+    ] {
+        let error = refused(rule, syntax);
+        assert_eq!(error.message(), message, "{rule}");
+        assert_eq!(error.span(), span, "{rule}\n{error}");
+    }
+}
+
+#[test]
+fn misspelt_and_foreign_matchers_get_a_hint() {
+    for (rule, syntax, hint) in [
+        ("Hots(`a`)", Syntax::V3, "did you mean `Host`?"),
+        ("PathPrefx(`/`)", Syntax::V3, "did you mean `PathPrefix`?"),
+        (
+            "Headers(`a`, `b`)",
+            Syntax::V3,
+            "this is a matcher of v2: write `Header`, or set ruleSyntax: v2",
+        ),
+        (
+            "PathRegexp(`/`)",
+            Syntax::V2,
+            "this is a matcher of v3: write Path(`/{name:regexp}`), or set ruleSyntax: v3",
+        ),
+        (
+            "HostSNI(`a`)",
+            Syntax::V3,
+            "this is a matcher for TCP routers",
+        ),
+        (
+            "Frobnicate(`a`)",
+            Syntax::V3,
+            "the matchers are ClientIP, Method, Host, HostRegexp, Path, PathPrefix, PathRegexp, Header, HeaderRegexp, Query, QueryRegexp",
+        ),
+        (
+            "Host(`a`, `b`)",
+            Syntax::V3,
+            "write Host(`a`) || Host(`b`), or set ruleSyntax: v2 for lists",
+        ),
+        ("Host('a')", Syntax::V3, "write `a`"),
+        (
+            "Host(`a`)\n&& Path(`/`)",
+            Syntax::V3,
+            "a rule may go on in the next line only after an operator: end the line with `&&` or `||`",
+        ),
+    ] {
+        assert_eq!(refused(rule, syntax).hint(), Some(hint), "{rule}");
+    }
+}
+
+#[test]
+fn an_error_shows_the_rule_with_a_caret() {
+    let error = refused("Host(`a.test`) &&\n  Pth(`/x`)", Syntax::V3);
+    assert_eq!(
+        error.to_string(),
+        "line 2:\n  Pth(`/x`)\n  ^^^ expected a matcher, found `Pth`\nhint: did you mean `Path`?"
+    );
+}
+
+#[test]
+fn the_default_priority_is_the_length_in_bytes() {
+    for rule in ["Host(`a`)", " Host(`a`)  ", "Path(`/é`)"] {
+        let parsed = parse(rule, Syntax::V3).unwrap();
+        assert_eq!(parsed.default_priority(), rule.len() as i64);
+        assert_eq!(parsed.source(), rule);
+    }
+}
+
+#[test]
+fn the_domains_of_a_rule_are_its_hosts_that_are_not_negated() {
+    let rule = "(Host(`A.test`) || !(Host(`b.test`) && !Host(`*.c.test`))) && Host(`*`) && HostRegexp(`x`)";
+    let parsed = parse(rule, Syntax::V3).unwrap();
+    assert_eq!(parsed.hosts().collect::<Vec<_>>(), ["a.test", "*.c.test"]);
+    let parsed = parse("Host(`a`, `b`) && Path(`/`)", Syntax::V2).unwrap();
+    assert_eq!(parsed.hosts().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_plain_rule_is_small() {
+    let source = "Host(`host-12345.example.com`) && PathPrefix(`/api`)";
+    let rule = parse(source, Syntax::V3).unwrap();
+    assert_eq!(rule.text.len(), source.len(), "nothing is stored twice");
+    assert_eq!(size_of_val(&*rule.nodes), 3 * 16);
+    assert!(size_of::<Rule>() <= 48);
+}
+
+#[test]
+fn a_rule_of_many_clauses_is_not_deep() {
+    let rule = vec!["Path(`/x`)"; 4000].join(" || ");
+    assert!(!matches(&rule, Syntax::V3, &Get::new("h", "/y")));
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn no_text_makes_the_parser_panic(rule in "\\PC{0,60}") {
+            for syntax in [Syntax::V3, Syntax::V2] {
+                if let Err(e) = parse(&rule, syntax) {
+                    let _ = e.to_string();
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_of_the_grammars_alphabet_makes_the_parser_panic(
+            pieces in prop::collection::vec(
+                prop::sample::select(&["Host", "Path", "(", ")", "`/a`", "`a`", "\"a\\x", "\"", "`", "'", "!", "&&", "||",
+                    ",", "\n", "//", "/*", "*/", "1.5", "Query", "é", "{", "}", "\\u12", "PathRegexp(`"][..]),
+                0..25,
+            )
+        ) {
+            let rule = pieces.concat();
+            if let Err(e) = parse(&rule, Syntax::V3) {
+                prop_assert!(rule.get(e.span()).is_some());
+                let _ = e.to_string();
+            }
+        }
+
+        #[test]
+        fn no_expression_makes_the_translation_panic_or_yield_nonsense(
+            pieces in prop::collection::vec(
+                prop::sample::select(&["a", "\\", "[", "]", "^", "$", "(", ")", "?", "*", "+", "{", "}", "1", ",", "-",
+                    ":", "|", ".", "P<x>", "é", "\\d", "\\x", "\\Q", "\\E", "\\p", "i", "&&", "[:alpha:]", "\u{FFFD}"][..]),
+                0..16,
+            ),
+            text in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let pattern = pieces.concat();
+            if let Ok(translated) = re2::translate(&pattern) {
+                // Whatever the translation accepts must compile, but for class names and sizes.
+                match regex::Pattern::compile(&translated.text) {
+                    Ok(compiled) => {
+                        let found = RegexCaches::new().is_match(&compiled, &text);
+                        if let (true, Some(prefix)) = (found, translated.prefix) {
+                            prop_assert!(text.starts_with(&prefix), "{} {:?}", pattern, text);
+                        }
+                    }
+                    Err(e) => prop_assert!(
+                        e.contains("Unicode property") || e.contains("compiled") || e.contains("empty"),
+                        "{} became {}: {}", pattern, translated.text, e
+                    ),
+                }
+            }
+        }
+    }
 }

@@ -199,8 +199,8 @@ schema! {
         pub service: Text = "service";
         /// Path of the page; may contain `{status}`, `{originalStatus}`, `{url}`.
         pub query: Text = "query";
-        /// Request fields that the page's service sees; absent means all.
-        pub error_request_headers: Option<List<Text>> = "errorRequestHeaders";
+        /// Request fields that the page's service sees; empty means all.
+        pub error_request_headers: List<Text> = "errorRequestHeaders";
     }
 
     /// Asks another server whether a request may pass.

@@ -16,3 +16,6 @@ pub use objects::{Declared, Decoded, Kind, Object, ObjectKey, decode, decode_obj
 pub use tcp::{TcpMiddleware, TcpModel, TcpRouter, TcpServersTransport, TcpService};
 pub use tls::{TlsCertificate, TlsOptions, TlsStore};
 pub use udp::{UdpRouter, UdpService};
+
+#[cfg(test)]
+mod tests;

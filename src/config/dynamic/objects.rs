@@ -166,6 +166,21 @@ impl Decoded {
         self.objects.get(&ObjectKey::new(kind, name))
     }
 
+    /// Names the file in every problem, so that several files can be one source.
+    pub fn in_file(&mut self, file: &Arc<str>) {
+        let bad = self
+            .objects
+            .values_mut()
+            .filter_map(|declared| declared.result.as_mut().err());
+        for error in bad
+            .flatten()
+            .chain(&mut self.warnings)
+            .chain(&mut self.errors)
+        {
+            error.file = Some(Arc::clone(file));
+        }
+    }
+
     /// Every error of the source: those of its objects in the order of their keys, then its own.
     pub fn all_errors(&self) -> Vec<&ObjectError> {
         let mut bad: Vec<_> = self
@@ -347,7 +362,7 @@ impl<'p> Decoder<'p> {
         }
         let taken_from = self.taken.contains(&kind);
         let objects = match &entry.node.value {
-            Value::Map(objects) if objects.is_empty() && taken_from => return,
+            Value::Map(objects) if taken_from => Some(objects.as_slice()),
             _ => self.filled_map(&entry.node, &path),
         };
         let Some(objects) = objects else {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::StaticConfig;
 use super::sources::{FlagError, Settings, expand};
@@ -10,7 +11,7 @@ use super::validate::{complete, validate};
 use super::vocabulary::{Findings, sift};
 use crate::config::decode::{Decode, How, ObjectError, Path as KeyPath};
 use crate::config::format::{Format, SyntaxError, parse};
-use crate::config::tree::{Node, Position};
+use crate::config::tree::{Node, Position, Value};
 
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,17 +91,12 @@ impl fmt::Display for LoadError {
                 )
             }
             Self::Syntax { file, error } => f.write_str(&error.report(&file.display().to_string())),
-            Self::Invalid { source, errors } => {
+            Self::Invalid { errors, .. } => {
                 for (index, error) in errors.iter().enumerate() {
                     if index > 0 {
                         f.write_str("\n")?;
                     }
-                    let separator = if error.position.get().is_some() {
-                        ":"
-                    } else {
-                        ": "
-                    };
-                    write!(f, "{source}{separator}{error}")?;
+                    error.fmt(f)?;
                 }
                 Ok(())
             }
@@ -169,14 +165,18 @@ pub fn load(
         return read_file(file, &text);
     }
     if !flags.is_empty() {
-        return finish(flags.into_tree(), Source::Flags);
+        return finish(flags.into_tree(), Source::Flags, Findings::default());
     }
     for settings in vars {
         if !settings.is_empty() {
-            return finish(settings.into_tree(), Source::Environment);
+            return finish(
+                settings.into_tree(),
+                Source::Environment,
+                Findings::default(),
+            );
         }
     }
-    finish(Node::map(), Source::Defaults)
+    finish(Node::map(), Source::Defaults, Findings::default())
 }
 
 fn find_file(
@@ -227,28 +227,62 @@ fn read_file(file: PathBuf, text: &str) -> Result<Loaded, LoadError> {
         Ok(document) => document,
         Err(error) => return Err(LoadError::Syntax { file, error }),
     };
+    let source = Source::File(file);
     let has_content = document
         .tree
         .as_map()
         .is_some_and(|entries| !entries.is_empty());
-    let source = Source::File(file);
     if !has_content {
         let message =
             "has no configuration: a map with entryPoints, providers and so on is expected";
-        let errors = vec![ObjectError::new("(top)", Position::NONE, message)];
-        return Err(LoadError::Invalid { source, errors });
+        let error = ObjectError::new("(top)", Position::NONE, message);
+        return Err(invalid(source, vec![error]));
     }
-    let ignored_from = document.ignored_from;
-    let mut loaded = finish(document.tree, source)?;
-    if let Some(at) = ignored_from {
+    let mut findings = Findings::default();
+    let mut tree = document.tree;
+    set_aside(&mut tree, &source, &mut findings);
+    if let Some(at) = document.ignored_from {
         let message = "further documents of this file are ignored: only the first counts";
-        loaded.warnings.push(ObjectError::new("(top)", at, message));
+        findings
+            .warnings
+            .push(ObjectError::new("(top)", at, message));
     }
-    Ok(loaded)
+    finish(tree, source, findings)
 }
 
-fn finish(mut tree: Node<'_>, source: Source) -> Result<Loaded, LoadError> {
-    let mut findings = Findings::default();
+/// Removes what may stand in a static file without being part of it: the dynamic sections, which the file provider
+/// may read from the same file, and `x-…` keys, which hold YAML anchors.
+fn set_aside(tree: &mut Node<'_>, source: &Source, findings: &mut Findings) {
+    let is_read_as_dynamic = {
+        let file = tree.field("providers").and_then(|node| node.field("file"));
+        let name = |field| {
+            file.and_then(|file| file.field(field))
+                .and_then(Node::as_scalar)
+        };
+        match (name("directory"), name("filename"), source) {
+            (Some(directory), _, _) if !directory.is_empty() => true,
+            (_, Some(name), Source::File(this)) => Path::new(name).file_name() == this.file_name(),
+            _ => false,
+        }
+    };
+    let Value::Map(entries) = &mut tree.value else {
+        return;
+    };
+    entries.retain(|entry| {
+        let is_dynamic = ["http", "tcp", "udp", "tls"]
+            .iter()
+            .any(|section| entry.key.eq_ignore_ascii_case(section));
+        if is_dynamic && !is_read_as_dynamic {
+            let message = "belongs to the dynamic configuration: it has no effect unless providers.file names this file";
+            let warning = ObjectError::new(&entry.key, entry.at, message);
+            findings.warnings.push(warning);
+        }
+        !is_dynamic && !entry.key.starts_with("x-")
+    });
+}
+
+/// Sifts, decodes, completes and checks a tree.
+fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<Loaded, LoadError> {
     sift(&mut tree, &mut findings);
     let Findings {
         warnings,
@@ -256,18 +290,36 @@ fn finish(mut tree: Node<'_>, source: Source) -> Result<Loaded, LoadError> {
     } = findings;
     // The top may be empty after unsupported keys are gone.
     let config = StaticConfig::decode(&tree, How::Element, &KeyPath::ROOT, &mut errors);
-    if let Some(mut config) = config {
+    // What is wrong in itself comes first: checks between options would only repeat it in other words.
+    if let Some(mut config) = config.filter(|_| errors.is_empty()) {
         complete(&mut config);
         validate(&config, &mut errors);
         if errors.is_empty() {
             return Ok(Loaded {
                 config,
-                warnings,
+                warnings: from(&source, warnings),
                 source,
             });
         }
     }
-    Err(LoadError::Invalid { source, errors })
+    Err(invalid(source, errors))
+}
+
+fn invalid(source: Source, mut errors: Vec<ObjectError>) -> LoadError {
+    errors.sort_by_key(|error| error.position);
+    LoadError::Invalid {
+        errors: from(&source, errors),
+        source,
+    }
+}
+
+/// The problems with their source's name.
+fn from(source: &Source, problems: Vec<ObjectError>) -> Vec<ObjectError> {
+    let name: Arc<str> = source.to_string().into();
+    problems
+        .into_iter()
+        .map(|problem| problem.in_file(&name))
+        .collect()
 }
 
 #[cfg(test)]

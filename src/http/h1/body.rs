@@ -108,3 +108,98 @@ impl BodyDecoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoder(length: BodyLength) -> BodyDecoder {
+        BodyDecoder::new(length, &Limits::default())
+    }
+
+    #[test]
+    fn a_length_ends_exactly() {
+        let mut body = decoder(BodyLength::Length(5));
+        let step = body.decode(b"hel").unwrap();
+        assert_eq!(
+            step,
+            Step {
+                consumed: 3,
+                data: 0..3,
+                done: false
+            }
+        );
+        assert_eq!(body.end_of_input(), Err(ChunkError::Truncated));
+        let step = body.decode(b"loGET").unwrap();
+        assert_eq!(
+            step,
+            Step {
+                consumed: 2,
+                data: 0..2,
+                done: true
+            }
+        );
+        assert!(body.is_done());
+        assert_eq!(body.end_of_input(), Ok(()));
+        let step = body.decode(b"GET").unwrap();
+        assert_eq!(
+            step,
+            Step {
+                consumed: 0,
+                data: 0..0,
+                done: true
+            }
+        );
+    }
+
+    #[test]
+    fn no_body_is_done_at_once() {
+        for length in [BodyLength::None, BodyLength::Length(0)] {
+            let mut body = decoder(length);
+            assert!(body.is_done());
+            let step = body.decode(b"GET").unwrap();
+            assert_eq!(
+                step,
+                Step {
+                    consumed: 0,
+                    data: 0..0,
+                    done: true
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn until_close_ends_with_the_input() {
+        let mut body = decoder(BodyLength::UntilClose);
+        let step = body.decode(b"abc").unwrap();
+        assert_eq!(
+            step,
+            Step {
+                consumed: 3,
+                data: 0..3,
+                done: false
+            }
+        );
+        assert_eq!(body.end_of_input(), Ok(()));
+        assert!(body.is_done());
+    }
+
+    #[test]
+    fn a_cut_chunked_body_is_truncated() {
+        let mut body = decoder(BodyLength::Chunked);
+        let step = body.decode(b"3\r\nabc\r\n0\r\n").unwrap();
+        assert_eq!(
+            step,
+            Step {
+                consumed: 11,
+                data: 3..6,
+                done: false
+            }
+        );
+        assert_eq!(body.end_of_input(), Err(ChunkError::Truncated));
+        assert!(body.decode(b"\r\n").unwrap().done);
+        assert!(body.trailers().is_none());
+        assert_eq!(body.end_of_input(), Ok(()));
+    }
+}

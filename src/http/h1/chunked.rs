@@ -511,11 +511,7 @@ mod tests {
             }
             let size = usize::from_str_radix(line, 16).ok()?;
             input = &input[end + 2..];
-            let ending = if size == 0 {
-                &input[..]
-            } else {
-                input.get(size..)?
-            };
+            let ending = if size == 0 { input } else { input.get(size..)? };
             data.extend_from_slice(&input[..if size == 0 { 0 } else { size }]);
             input = ending.strip_prefix(b"\r\n")?;
             if size == 0 {

@@ -1,6 +1,6 @@
 //! What requests and responses share: framing fields and the `Connection` options.
 
-use crate::http::fields::{is_token_byte, list_members};
+use crate::http::name::{is_token_byte, list_members};
 use crate::http::token::Token;
 
 /// The fields of a head that decide framing and persistence, as they are met.

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
-use super::scan::lines_end_with_crlf;
+use super::scan::{lines_are_tidy, lines_end_with_crlf};
 use crate::http::error::RequestError;
 use crate::http::fields::{MAX_NAME_BYTES, list_members};
 use crate::http::limits::{Limits, MOST_FIELDS};
@@ -134,7 +134,7 @@ fn attempt<'input>(
         Err(error) => return Err(refusal(error).into()),
     };
     let block = &input[..consumed];
-    if !lines_end_with_crlf(block) {
+    if !lines_are_tidy(block, request.headers) && !lines_end_with_crlf(block) {
         return Err(RequestError::LineEnd.into());
     }
     if consumed > limits.request_head_bytes() || request.headers.len() > limits.max_fields {
@@ -147,7 +147,7 @@ fn attempt<'input>(
     if offset_in(block, method.as_bytes()).is_none_or(|offset| offset > MAX_LEADING_BYTES) {
         return Err(RequestError::RequestLine.into());
     }
-    head.set_method(method.as_bytes());
+    head.receive_method(method.as_bytes());
     head.version = if minor == 0 {
         Version::Http10
     } else {
@@ -191,7 +191,7 @@ fn take_target(target: &[u8], head: &mut RequestHead) -> Result<bool, RequestErr
     }
     head.receive_absolute(target, start + length)
         .map_err(|_| RequestError::Target)?;
-    head.set_authority(authority);
+    head.receive_authority(authority);
     Ok(true)
 }
 
@@ -230,7 +230,7 @@ fn take_fields(
                     return Err(RequestError::Host);
                 }
                 if !absolute {
-                    head.set_authority(header.value);
+                    head.receive_authority(header.value);
                 }
             }
             Token::TransferEncoding => {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
-use super::scan::lines_end_with_crlf;
+use super::scan::{lines_are_tidy, lines_end_with_crlf};
 use crate::http::error::ResponseError;
 use crate::http::fields::MAX_NAME_BYTES;
 use crate::http::limits::{Limits, MOST_FIELDS};
@@ -96,7 +96,7 @@ fn attempt<'input>(
         }
     };
     let block = &input[..consumed];
-    if !lines_end_with_crlf(block) {
+    if !lines_are_tidy(block, response.headers) && !lines_end_with_crlf(block) {
         return Err(ResponseError::LineEnd.into());
     }
     if consumed > limits.response_head_bytes() || response.headers.len() > limits.max_fields {

@@ -354,6 +354,16 @@ fn keys_that_only_traefik_supports_are_warnings_and_unknown_ones_errors() {
 }
 
 #[test]
+fn dynamic_sections_may_stand_in_the_same_file() {
+    let text = "http: {routers: {}}\ntls: {}\nx-anchors: {}\nlog: {level: INFO}\n";
+    assert_eq!(paths(&yaml(text).unwrap().warnings), ["http", "tls"]);
+    for file in ["filename: traefik.yml", "directory: ."] {
+        let text = format!("{text}providers: {{file: {{{file}}}}}\n");
+        assert_eq!(paths(&yaml(&text).unwrap().warnings), [""; 0], "{file}");
+    }
+}
+
+#[test]
 fn every_wrong_value_is_told_with_its_path() {
     let text = "
 entryPoints:

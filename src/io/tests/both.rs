@@ -1,0 +1,602 @@
+//! Behaviours that hold on the ring and in the simulator alike.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::*;
+
+/// Runs a body on the ring, and in the simulator with many seeds.
+macro_rules! everywhere {
+    ($($(#[$meta:meta])* $name:ident => $config:expr;)*) => {
+        mod on_the_ring {
+            use super::*;
+            $(#[test] $(#[$meta])* fn $name() { on_ring(&$config, super::$name); })*
+        }
+        mod simulated {
+            use super::*;
+            $(#[test] $(#[$meta])* fn $name() {
+                for seed in 0..60 {
+                    in_simulation(&$config, seed, super::$name);
+                }
+            })*
+        }
+    };
+}
+
+fn small() -> ReactorConfig {
+    ReactorConfig {
+        downstream_buffers: BufferGroup {
+            count: 4,
+            size: 4096,
+        },
+        upstream_buffers: BufferGroup {
+            count: 4,
+            size: 4096,
+        },
+        ..ReactorConfig::default()
+    }
+}
+
+/// Memory for a handful of receive buffers only.
+fn starving() -> ReactorConfig {
+    ReactorConfig {
+        receive_memory: 12 * 4096,
+        bulk_buffer_size: 4096,
+        inbox_limit: 8192,
+        ..small()
+    }
+}
+
+everywhere! {
+    an_echo_server_returns_what_it_gets => ReactorConfig::default();
+    a_forwarder_passes_large_bodies_with_back_pressure => ReactorConfig::default();
+    few_buffers_slow_down_but_lose_nothing => small();
+    little_memory_slows_down_but_loses_nothing => starving();
+    a_parked_connection_comes_back_with_its_first_bytes => ReactorConfig::default();
+    a_parked_connection_ends_by_eof_or_deadline_without_a_task => ReactorConfig::default();
+    a_pooled_connection_with_surplus_bytes_or_an_end_is_not_reused => ReactorConfig::default();
+    a_stale_id_never_names_the_successor => ReactorConfig::default();
+    a_deadline_fails_what_waits_and_what_comes => ReactorConfig::default();
+    dropped_futures_lose_no_bytes => ReactorConfig::default();
+    the_last_response_survives_unread_input => ReactorConfig::default();
+    dropping_a_stream_with_queued_bytes_resets => ReactorConfig::default();
+    shutting_down_one_direction_leaves_the_other => ReactorConfig::default();
+    a_full_inbox_pauses_receiving => ReactorConfig::default();
+    connecting_to_a_closed_port_is_refused => ReactorConfig::default();
+    a_dropped_connect_closes_its_socket => ReactorConfig::default();
+    accepted_connections_survive_their_listener => ReactorConfig::default();
+    dropping_an_accepted_connection_closes_it => ReactorConfig::default();
+    workers_share_ready_connections => ReactorConfig::default();
+    the_fallback_gets_what_no_worker_waits_for => ReactorConfig::default();
+    tokio_traits_carry_bytes_both_ways => ReactorConfig::default();
+    switching_modes_at_any_time_loses_nothing => ReactorConfig::default();
+}
+
+async fn echo(stream: Stream) {
+    while stream.readable().await.expect("no error") {
+        while let Some(chunk) = stream.take() {
+            stream.queue(chunk);
+        }
+        stream.ready().await.expect("no error");
+    }
+    stream.close_gracefully();
+}
+
+fn spawn_echo_server(handle: &Handle) {
+    let server = handle.clone();
+    handle.spawn(async move {
+        loop {
+            let accepted = server.accept().await;
+            server.spawn(echo(server.adopt(accepted)));
+        }
+    });
+}
+
+async fn an_echo_server_returns_what_it_gets(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    spawn_echo_server(&handle);
+    let open = Rc::new(Cell::new(8));
+    for n in 1..=8usize {
+        let (handle, open) = (handle.clone(), open.clone());
+        handle.clone().spawn(async move {
+            let stream = handle.connect(&addr.into()).await.expect("connects");
+            for round in 0..5 {
+                let message = pattern(n * 700 + round);
+                let (head, body) = message.split_at(n);
+                stream.queue(Chunk::from_vec(head.to_vec()));
+                stream.queue_slice(body);
+                assert_eq!(read_exactly(&stream, message.len()).await, message);
+            }
+            stream.shutdown_write();
+            assert!(read_to_end(&stream).await.is_empty());
+            open.set(open.get() - 1);
+        });
+    }
+    until(&handle, || open.get() == 0).await;
+    handle.close_listener(listener);
+}
+
+/// Passes bytes one way, with the back-pressure that streaming uses.
+async fn forward(from: Rc<Stream>, to: Rc<Stream>) {
+    from.bulk(true);
+    while from.readable().await.expect("no error") {
+        while let Some(chunk) = from.take() {
+            to.queue(chunk);
+        }
+        to.ready().await.expect("no error");
+    }
+    to.shutdown_write();
+}
+
+/// Connects to `origin` for each accepted connection and passes bytes both ways.
+fn spawn_forwarder(handle: &Handle, origin: SocketAddr, tag: u32) {
+    let handle = handle.clone();
+    handle.clone().spawn(async move {
+        loop {
+            let accepted = handle.accept().await;
+            if accepted.tag() != tag {
+                handle.spawn(echo(handle.adopt(accepted)));
+                continue;
+            }
+            let shard = handle.clone();
+            handle.spawn(async move {
+                let down = Rc::new(shard.adopt(accepted));
+                let up = Rc::new(shard.connect(&origin.into()).await.expect("connects"));
+                shard.spawn(forward(up.clone(), down.clone()));
+                forward(down, up).await;
+            });
+        }
+    });
+}
+
+async fn exchange_through_forwarder(handle: &Handle, sizes: &[usize]) {
+    let (origin, origin_addr) = listen(handle);
+    let front = handle.listen_at(ANY_PORT.into(), 1).expect("a port");
+    let front_addr = handle.listener_addr(front).expect("open");
+    spawn_forwarder(handle, origin_addr, 1);
+    let open = Rc::new(Cell::new(sizes.len()));
+    for &size in sizes {
+        let stream = Rc::new(handle.connect(&front_addr.into()).await.expect("connects"));
+        let writer = stream.clone();
+        handle.spawn(async move {
+            for piece in pattern(size).chunks(50_000) {
+                writer.queue(Chunk::from_vec(piece.to_vec()));
+                writer.ready().await.expect("no error");
+            }
+            writer.shutdown_write();
+        });
+        let open = open.clone();
+        handle.spawn(async move {
+            let bytes = read_to_end(&stream).await;
+            assert!(
+                bytes == pattern(size),
+                "{} of {size} bytes, or others",
+                bytes.len()
+            );
+            open.set(open.get() - 1);
+        });
+    }
+    until(handle, || open.get() == 0).await;
+    assert_eq!(handle.stats().task_panics.get(), 0);
+    handle.close_listener(origin);
+    handle.close_listener(front);
+}
+
+async fn a_forwarder_passes_large_bodies_with_back_pressure(handle: Handle) {
+    exchange_through_forwarder(&handle, &[1_000_000, 1, 70_000, 300_000]).await;
+}
+
+async fn few_buffers_slow_down_but_lose_nothing(handle: Handle) {
+    exchange_through_forwarder(&handle, &[20_000; 12]).await;
+}
+
+async fn little_memory_slows_down_but_loses_nothing(handle: Handle) {
+    exchange_through_forwarder(&handle, &[60_000; 3]).await;
+}
+
+async fn a_parked_connection_comes_back_with_its_first_bytes(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    assert_eq!(server.tag(), 7, "the listener's tag");
+    server.set_tag(42);
+    let mut server = server;
+    for round in 0..5u8 {
+        server.park_downstream(Instant::NEVER);
+        assert_eq!(handle.stats().parked_downstream.get(), 1);
+        client.queue(Chunk::from_vec(vec![round; 10]));
+        server = handle.next_ready().await;
+        assert_eq!(
+            (handle.stats().parked_downstream.get(), server.tag()),
+            (0, 42)
+        );
+        assert_eq!(read_exactly(&server, 10).await, [round; 10]);
+    }
+    client.queue(Chunk::from_static(b"early"));
+    assert!(server.readable().await.expect("no error"));
+    server.park_downstream(Instant::NEVER);
+    let server = handle.next_ready().await;
+    assert_eq!(
+        read_exactly(&server, 5).await,
+        b"early",
+        "bytes that waited already"
+    );
+    handle.close_listener(listener);
+}
+
+async fn a_parked_connection_ends_by_eof_or_deadline_without_a_task(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    server.park_downstream(Instant::NEVER);
+    drop(client);
+    until(&handle, || handle.stats().connections.get() == 0).await;
+    let (client, server) = pair(&handle, addr).await;
+    server.park_downstream(handle.now() + Duration::from_millis(30));
+    assert!(
+        !client.readable().await.expect("an orderly end"),
+        "closed by the deadline"
+    );
+    let (other, server) = pair(&handle, addr).await;
+    server.park_downstream(Instant::NEVER);
+    assert_eq!(handle.close_idle_downstream(), 1);
+    assert!(
+        !other.readable().await.expect("an orderly end"),
+        "closed by the drain"
+    );
+    assert_eq!(handle.stats().parked_downstream.get(), 0);
+    handle.close_listener(listener);
+}
+
+async fn a_pooled_connection_with_surplus_bytes_or_an_end_is_not_reused(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let lost = || handle.stats().parked_upstream_lost.get();
+    // Reused while nothing happens.
+    let (upstream, server) = pair(&handle, addr).await;
+    let id = upstream.park_upstream(Instant::NEVER);
+    assert!(handle.is_parked(id));
+    let upstream = handle.unpark(id).expect("still usable");
+    assert!(handle.unpark(id).is_none(), "in use");
+    // A byte that nobody asked for.
+    let id = upstream.park_upstream(Instant::NEVER);
+    server.queue(Chunk::from_static(b"!"));
+    until(&handle, || lost() == 1).await;
+    assert!(handle.unpark(id).is_none());
+    drop(server);
+    // The end.
+    let (upstream, server) = pair(&handle, addr).await;
+    let id = upstream.park_upstream(Instant::NEVER);
+    drop(server);
+    until(&handle, || lost() == 2).await;
+    assert!(handle.unpark(id).is_none());
+    // The deadline.
+    let (upstream, _server) = pair(&handle, addr).await;
+    let id = upstream.park_upstream(handle.now() + Duration::from_millis(20));
+    until(&handle, || lost() == 3).await;
+    assert!(handle.unpark(id).is_none());
+    // Not clean to begin with.
+    let (upstream, server) = pair(&handle, addr).await;
+    server.queue(Chunk::from_static(b"!"));
+    assert!(upstream.readable().await.expect("no error"));
+    assert!(!upstream.is_clean());
+    let id = upstream.park_upstream(Instant::NEVER);
+    assert!(handle.unpark(id).is_none());
+    assert_eq!(handle.stats().parked_upstream.get(), 0);
+    handle.close_listener(listener);
+}
+
+async fn a_stale_id_never_names_the_successor(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (upstream, server) = pair(&handle, addr).await;
+    let stale = upstream.park_upstream(Instant::NEVER);
+    handle.close_parked(stale);
+    drop(server);
+    until(&handle, || handle.stats().connections.get() == 0).await;
+    let (upstream, _server) = pair(&handle, addr).await;
+    let id = upstream.park_upstream(Instant::NEVER);
+    assert_ne!(stale, id);
+    assert!(handle.unpark(stale).is_none());
+    handle.close_parked(stale);
+    assert!(handle.unpark(id).is_some(), "untouched by the stale id");
+    handle.close_listener(listener);
+}
+
+async fn a_deadline_fails_what_waits_and_what_comes(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    server.set_deadline(Some(handle.now() + Duration::from_secs(60)));
+    server.set_deadline(Some(handle.now() + Duration::from_millis(50)));
+    let start = handle.now();
+    let error = server.readable().await.expect_err("nothing comes");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!(handle.now() - start >= Duration::from_millis(50));
+    assert!(server.flushed().await.is_err(), "later polls too");
+    server.set_deadline(None);
+    server.queue(Chunk::from_static(b"408"));
+    server
+        .flushed()
+        .await
+        .expect("a new deadline, a new chance");
+    assert_eq!(read_exactly(&client, 3).await, b"408");
+    handle.close_listener(listener);
+}
+
+async fn dropped_futures_lose_no_bytes(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let sent = pattern(100_000);
+    let bytes = sent.clone();
+    handle.spawn(async move {
+        for piece in bytes.chunks(313) {
+            client.queue_slice(piece);
+            let _ = client
+                .handle()
+                .timeout(client.handle().now(), client.flushed())
+                .await;
+            client.handle().yield_now().await;
+        }
+        client.close_gracefully();
+    });
+    let mut received = Vec::new();
+    loop {
+        // Mostly gives up before anything has come.
+        let patience = handle.now() + Duration::from_millis(handle.random() % 2);
+        match handle.timeout(patience, server.readable()).await {
+            Ok(Ok(true)) => received.extend_from_slice(&server.take().expect("bytes")),
+            Ok(Ok(false)) => break,
+            Ok(Err(error)) => panic!("{error}"),
+            Err(Elapsed) => {}
+        }
+    }
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+    handle.close_listener(listener);
+}
+
+async fn the_last_response_survives_unread_input(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    // More input than anybody reads; the response must not be lost to a reset.
+    client.queue(Chunk::from_vec(pattern(200_000)));
+    assert!(server.readable().await.expect("no error"));
+    server.queue(Chunk::from_vec(vec![b'4'; 3000]));
+    server.close_gracefully();
+    assert_eq!(read_to_end(&client).await, vec![b'4'; 3000]);
+    drop(client);
+    handle.close_listener(listener);
+}
+
+async fn dropping_a_stream_with_queued_bytes_resets(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    // Far more than the kernel takes while the peer does not read.
+    client.bulk(true);
+    server.queue(Chunk::from_vec(vec![0; 64 << 20]));
+    handle.sleep(Duration::from_millis(50)).await;
+    assert!(server.queued_len() > 0);
+    drop(server);
+    let mut result = client.readable().await;
+    while let Ok(true) = result {
+        while client.take().is_some() {}
+        result = client.readable().await;
+    }
+    let error = result.expect_err("a part must not look like the whole");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    drop(client);
+    let (client, server) = pair(&handle, addr).await;
+    server.abort();
+    assert!(client.readable().await.is_err());
+    handle.close_listener(listener);
+}
+
+async fn shutting_down_one_direction_leaves_the_other(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    client.queue(Chunk::from_static(b"request"));
+    client.shutdown_write();
+    client.queue(Chunk::from_static(b"too late"));
+    assert_eq!(read_to_end(&server).await, b"request");
+    assert!(server.is_ended() && !server.is_clean());
+    server.queue(Chunk::from_static(b"response"));
+    server.flushed().await.expect("the other direction is open");
+    assert_eq!(read_exactly(&client, 8).await, b"response");
+    assert_eq!(server.bytes_sent(), 8);
+    until(&handle, || server.bytes_acknowledged() >= 8).await;
+    handle.close_listener(listener);
+}
+
+async fn a_full_inbox_pauses_receiving(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let sent = pattern(8 << 20);
+    client.queue(Chunk::from_vec(sent.clone()));
+    // Nobody takes: the inbox fills up to its limit and little more (what one wake-up of the
+    // kernel delivers before the cancel).
+    until(&handle, || handle.stats().inbox_pauses.get() > 0).await;
+    handle.sleep(Duration::from_millis(50)).await;
+    let (waiting, limit) = (server.inbox_len(), ReactorConfig::default().inbox_limit);
+    assert!(
+        (limit..limit * 8).contains(&waiting),
+        "{waiting} bytes wait"
+    );
+    client.shutdown_write();
+    assert!(read_to_end(&server).await == sent);
+    handle.close_listener(listener);
+}
+
+async fn connecting_to_a_closed_port_is_refused(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    handle.close_listener(listener);
+    handle.sleep(Duration::from_millis(30)).await;
+    let error = handle
+        .connect(&addr.into())
+        .await
+        .expect_err("nobody listens");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+async fn a_dropped_connect_closes_its_socket(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    for polls in 0..20 {
+        let mut connect = Box::pin(handle.connect(&addr.into()));
+        let at = handle.now() + Duration::from_micros(100 * polls);
+        let _ = handle.timeout(at, &mut connect).await;
+        drop(connect);
+    }
+    // Those that were accepted see an end or a reset; none stays open.
+    let accepted = Rc::new(RefCell::new(Vec::new()));
+    let (shard, list) = (handle.clone(), accepted.clone());
+    handle.spawn(async move {
+        loop {
+            let stream = shard.adopt(shard.accept().await);
+            list.borrow_mut().push(stream);
+        }
+    });
+    handle.sleep(Duration::from_millis(50)).await;
+    for stream in accepted.take() {
+        assert!(matches!(stream.readable().await, Ok(false) | Err(_)));
+    }
+    handle.close_listener(listener);
+}
+
+async fn accepted_connections_survive_their_listener(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let client = handle.connect(&addr.into()).await.expect("connects");
+    until(&handle, || handle.stats().accepts.get() == 1).await;
+    handle.close_listener(listener);
+    handle.close_listener(listener);
+    handle.sleep(Duration::from_millis(20)).await;
+    assert_eq!(handle.listener_addr(listener), None);
+    let accepted = handle.accept().await;
+    assert_eq!((accepted.tag(), accepted.peer()), (7, client.local_addr()));
+    let server = handle.adopt(accepted);
+    assert_eq!(server.peer_addr(), client.local_addr());
+    assert_eq!(server.local_addr(), client.peer_addr());
+    client.queue(Chunk::from_static(b"still here"));
+    assert_eq!(read_exactly(&server, 10).await, b"still here");
+}
+
+async fn dropping_an_accepted_connection_closes_it(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let client = handle.connect(&addr.into()).await.expect("connects");
+    drop(handle.accept().await);
+    assert!(!client.readable().await.expect("an orderly end"));
+    handle.close_listener(listener);
+}
+
+async fn workers_share_ready_connections(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let served = Rc::new(RefCell::new(Vec::new()));
+    for _ in 0..3 {
+        let (shard, served) = (handle.clone(), served.clone());
+        handle.spawn(async move {
+            loop {
+                let stream = shard.next_ready().await;
+                let byte = read_exactly(&stream, 1).await;
+                served.borrow_mut().push(byte[0]);
+                stream.park_downstream(Instant::NEVER);
+            }
+        });
+    }
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let (client, server) = pair(&handle, addr).await;
+        server.park_downstream(Instant::NEVER);
+        clients.push(client);
+    }
+    // A worker that is woken, but gives up, passes its connection on.
+    let mut impatient = handle.next_ready();
+    assert!(
+        std::future::poll_fn(|cx| std::task::Poll::Ready(
+            std::pin::Pin::new(&mut impatient).poll(cx).is_pending()
+        ))
+        .await
+    );
+    for (n, client) in clients.iter().enumerate() {
+        client.queue(Chunk::from_vec(vec![n as u8]));
+    }
+    handle.yield_now().await;
+    drop(impatient);
+    until(&handle, || served.borrow().len() == 20).await;
+    let mut all = served.take();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..20), "each exactly once");
+    assert_eq!(handle.waiting_workers(), 3);
+    drop(clients);
+    handle.close_listener(listener);
+}
+
+async fn the_fallback_gets_what_no_worker_waits_for(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    server.park_downstream(Instant::NEVER);
+    client.queue(Chunk::from_static(b"1"));
+    let server = handle.next_unserved().await;
+    assert_eq!(read_exactly(&server, 1).await, b"1");
+    let got = Rc::new(Cell::new(0));
+    let (shard, seen) = (handle.clone(), got.clone());
+    handle.spawn(async move {
+        let stream = shard.next_ready().await;
+        seen.set(read_exactly(&stream, 1).await[0]);
+    });
+    handle.yield_now().await;
+    server.park_downstream(Instant::NEVER);
+    client.queue(Chunk::from_static(b"2"));
+    let end = handle.now() + Duration::from_millis(100);
+    assert!(
+        handle.timeout(end, handle.next_unserved()).await.is_err(),
+        "the worker got it"
+    );
+    assert_eq!(got.get(), b'2');
+    handle.close_listener(listener);
+}
+
+async fn tokio_traits_carry_bytes_both_ways(handle: Handle) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (listener, addr) = listen(&handle);
+    spawn_echo_server(&handle);
+    let mut stream = TokioStream::new(handle.connect(&addr.into()).await.expect("connects"));
+    let sent = pattern(40_000);
+    for piece in sent.chunks(999) {
+        stream.write_all(piece).await.expect("no error");
+    }
+    stream.shutdown().await.expect("no error");
+    assert!(stream.write_all(b"x").await.is_err(), "after shutdown");
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.expect("no error");
+    assert!(received == sent);
+    assert!(stream.get_ref().is_ended());
+    drop(stream.into_inner());
+    handle.close_listener(listener);
+}
+
+async fn switching_modes_at_any_time_loses_nothing(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let sent = pattern(2_000_000);
+    let bytes = sent.clone();
+    handle.spawn(async move {
+        for piece in bytes.chunks(1 + 40_000) {
+            client.queue(Chunk::from_vec(piece.to_vec()));
+            client.ready().await.expect("no error");
+        }
+        client.close_gracefully();
+    });
+    let mut received = Vec::new();
+    while server.readable().await.expect("no error") {
+        server.bulk(handle.random() % 2 == 0);
+        if let Some(chunk) = server.take() {
+            received.extend_from_slice(&chunk);
+        }
+        server.bulk(handle.random() % 3 == 0);
+    }
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+    handle.close_listener(listener);
+}

@@ -1,0 +1,348 @@
+//! What concerns the kernel, threads and the loop itself.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use super::*;
+
+#[test]
+fn a_panicking_task_ends_alone() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        handle.spawn(async move {
+            let _held = server;
+            panic!("(this panic is part of a test)");
+        });
+        assert!(
+            !client.readable().await.expect("an orderly end"),
+            "its stream was closed"
+        );
+        assert_eq!(
+            (handle.stats().task_panics.get(), handle.stats().tasks.get()),
+            (1, 0)
+        );
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
+fn notifications_wake_and_coalesce() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (notifier, count) = (handle.notifier(), Arc::new(AtomicUsize::new(0)));
+        let counter = count.clone();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..10_000 {
+                counter.fetch_add(1, Ordering::Relaxed);
+                notifier.notify();
+            }
+        });
+        let mut wakes = 0;
+        while count.load(Ordering::Relaxed) < 10_000 {
+            handle.notified().await;
+            wakes += 1;
+        }
+        thread.join().expect("no panic");
+        assert!((1..=10_000).contains(&wakes), "{wakes}");
+    });
+}
+
+#[test]
+fn a_waker_used_elsewhere_still_runs_its_task_here() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let here = std::thread::current().id();
+        let done = Rc::new(Cell::new(false));
+        let seen = done.clone();
+        handle.spawn(async move {
+            let mut polled = false;
+            std::future::poll_fn(|cx| {
+                assert_eq!(std::thread::current().id(), here);
+                if std::mem::replace(&mut polled, true) {
+                    return Poll::Ready(());
+                }
+                let waker = cx.waker().clone();
+                std::thread::spawn(move || waker.wake());
+                Poll::Pending
+            })
+            .await;
+            seen.set(true);
+        });
+        until(&handle, || done.get()).await;
+        assert_eq!(handle.stats().remote_wakes.get(), 1);
+    });
+}
+
+#[test]
+fn a_task_whose_last_waker_is_dropped_elsewhere_is_dropped_here() {
+    struct DropsHere(std::thread::ThreadId, Rc<Cell<bool>>);
+    impl Drop for DropsHere {
+        fn drop(&mut self) {
+            assert_eq!(std::thread::current().id(), self.0);
+            self.1.set(true);
+        }
+    }
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let dropped = Rc::new(Cell::new(false));
+        let guard = DropsHere(std::thread::current().id(), dropped.clone());
+        handle.spawn(async move {
+            let _guard = guard;
+            std::future::poll_fn(|cx| {
+                let waker = cx.waker().clone();
+                std::thread::spawn(move || drop(waker));
+                Poll::<()>::Pending
+            })
+            .await;
+        });
+        until(&handle, || dropped.get()).await;
+    });
+}
+
+#[test]
+fn a_busy_task_does_not_keep_others_from_their_bytes() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        let stop = Rc::new(Cell::new(false));
+        let (shard, stopped) = (handle.clone(), stop.clone());
+        handle.spawn(async move {
+            while !stopped.get() {
+                shard.yield_now().await;
+            }
+        });
+        for _ in 0..20 {
+            client.queue(Chunk::from_static(b"x"));
+            read_exactly(&server, 1).await;
+            handle.sleep(Duration::from_millis(1)).await;
+        }
+        stop.set(true);
+        assert!(handle.stats().limited_turns.get() > 0);
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
+fn sleeping_takes_at_least_its_time() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let start = std::time::Instant::now();
+        handle.sleep(Duration::from_millis(35)).await;
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(34), "{took:?}");
+        let start = handle.now();
+        let nothing = std::future::pending::<()>();
+        let end = start + Duration::from_millis(20);
+        assert_eq!(handle.timeout(end, nothing).await, Err(Elapsed));
+        assert!(handle.now() >= end);
+        assert_eq!(
+            handle.timeout(end, async { 5 }).await,
+            Ok(5),
+            "what is ready wins"
+        );
+    });
+}
+
+#[test]
+fn accepted_sockets_have_no_delay_and_are_blocking() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        listener.set_nonblocking(true).expect("set");
+        let id = handle.listen(listener, 3);
+        let _client = TcpStream::connect(addr).expect("connects");
+        let accepted = handle.accept().await;
+        let socket = TcpStream::from(accepted.into_fd().expect("a real socket"));
+        assert!(socket.nodelay().expect("asked"));
+        let flags = socket2::SockRef::from(&socket)
+            .nonblocking()
+            .expect("asked");
+        assert!(!flags);
+        handle.close_listener(id);
+    });
+}
+
+#[test]
+fn a_fresh_connection_moves_to_another_shard() {
+    let (sender, receiver) = std::sync::mpsc::channel::<Accepted>();
+    let other = std::thread::spawn(move || {
+        on_ring(&ReactorConfig::default(), |handle| async move {
+            let stream = handle.adopt(receiver.recv().expect("a connection").with_tag(9));
+            assert_eq!(stream.tag(), 9);
+            let bytes = read_exactly(&stream, 5).await;
+            stream.queue(Chunk::from_vec(bytes));
+            stream.close_gracefully();
+        });
+    });
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let client = handle.connect(&addr.into()).await.expect("connects");
+        client.queue(Chunk::from_static(b"moved"));
+        sender.send(handle.accept().await).expect("sent");
+        assert_eq!(read_to_end(&client).await, b"moved");
+        handle.close_listener(listener);
+    });
+    other.join().expect("no panic");
+}
+
+#[test]
+fn unix_sockets_connect_by_path_and_abstract_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("socket");
+    let name = format!("ringway-test-{}", std::process::id());
+    let by_path = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let abstract_addr = {
+        use std::os::linux::net::SocketAddrExt;
+        std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name")
+    };
+    let by_name = std::os::unix::net::UnixListener::bind_addr(&abstract_addr).expect("bound");
+    let threads = [by_path, by_name].map(|listener| {
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("accepts");
+            let mut bytes = Vec::new();
+            socket.read_to_end(&mut bytes).expect("reads");
+            socket.write_all(&bytes).expect("writes");
+        })
+    });
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        for address in [Address::Unix(path), Address::Abstract(name.into_bytes())] {
+            let stream = handle.connect(&address).await.expect("connects");
+            assert_eq!(stream.peer_addr(), None);
+            stream.queue(Chunk::from_static(b"over unix"));
+            stream.shutdown_write();
+            assert_eq!(read_to_end(&stream).await, b"over unix", "{address}");
+        }
+    });
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("no panic"));
+}
+
+#[test]
+fn head_and_body_of_one_turn_leave_in_one_send() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let stream = handle
+            .connect(&listener.local_addr().expect("bound").into())
+            .await
+            .expect("connects");
+        let (mut peer, _) = listener.accept().expect("accepts");
+        stream.flushed().await.expect("nothing queued");
+        let before = handle.stats().completions.get();
+        for part in [&b"head "[..], b"body ", b"trailer"] {
+            stream.queue(Chunk::from_static(part));
+        }
+        stream.flushed().await.expect("sent");
+        assert_eq!(
+            handle.stats().completions.get() - before,
+            1,
+            "one operation"
+        );
+        let mut bytes = [0; 17];
+        peer.read_exact(&mut bytes).expect("reads");
+        assert_eq!(&bytes, b"head body trailer");
+    });
+}
+
+#[test]
+fn memory_of_a_working_set_is_reused() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        let mut server = server;
+        for _ in 0..100 {
+            server.park_downstream(handle.now() + Duration::from_secs(60));
+            client.queue(Chunk::from_static(b"request"));
+            server = handle.next_ready().await;
+            drop(server.take());
+            server.queue(Chunk::from_static(b"response"));
+            assert!(client.readable().await.expect("no error"));
+            drop(client.take());
+        }
+        let core = handle.core();
+        assert!(
+            core.spare_actives.len() <= 2,
+            "{} working sets",
+            core.spare_actives.len()
+        );
+        drop(core);
+        handle.close_listener(listener);
+    });
+}
+
+/// Runs the named test of this binary again in a process of its own, under an environment variable.
+fn in_child(test: &str) -> bool {
+    const CHILD: &str = "RINGWAY_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().expect("this test");
+    let output = std::process::Command::new(program)
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    false
+}
+
+fn set_file_limit(limit: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: limit,
+        rlim_max: limit,
+    };
+    // SAFETY: a plain system call on a valid struct.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+}
+
+#[test]
+fn accepting_recovers_after_running_out_of_descriptors() {
+    if !in_child("io::tests::ring::accepting_recovers_after_running_out_of_descriptors") {
+        return;
+    }
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let mut clients: Vec<_> = (0..40)
+            .map(|_| TcpStream::connect(addr).expect("connects"))
+            .collect();
+        until(&handle, || handle.stats().accepts.get() == 40).await;
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            held.push(handle.accept().await);
+        }
+        clients.push(TcpStream::connect(addr).expect("connects"));
+        held.push(handle.accept().await);
+        // From now on no descriptor is left: a client connects (its own was opened before).
+        let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        let used = std::fs::read_dir("/proc/self/fd").expect("proc").count() as u64;
+        set_file_limit(used - 1);
+        spare
+            .connect(&addr.into())
+            .expect("the kernel completes the handshake");
+        until(&handle, || handle.stats().accept_backoffs.get() >= 3).await;
+        let turns = handle.stats().turns.get();
+        handle.sleep(Duration::from_millis(100)).await;
+        assert!(handle.stats().turns.get() - turns < 50, "it does not spin");
+        drop(held.drain(..20));
+        handle.accept().await;
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
+fn a_start_without_io_uring_says_why() {
+    if !in_child("io::tests::ring::a_start_without_io_uring_says_why") {
+        return;
+    }
+    set_file_limit(0);
+    let error = Reactor::new(&ReactorConfig::default()).expect_err("no descriptor is left");
+    assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+}
