@@ -16,6 +16,7 @@
 //! Not here: sources, throttling and merging (`watcher`), and telling shards (`control`).
 
 mod change;
+pub mod explain;
 mod graph;
 mod identity;
 mod input;
