@@ -178,8 +178,11 @@ impl Planner {
         planned
     }
 
-    fn apply_unverified(&mut self, change: MergedChange) -> Planned {
+    fn apply_unverified(&mut self, mut change: MergedChange) -> Planned {
         let mut pass = Pass::default();
+        // Neighbours in the maps one after the other: a first load is several times faster so.
+        let key = |object: &ObjectChange| (object.kind, Arc::clone(&object.name));
+        change.objects.sort_by_cached_key(key);
         self.graph
             .reserve(change.objects.len().saturating_sub(self.graph.len()));
         for object in change.objects {
