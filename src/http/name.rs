@@ -23,7 +23,7 @@ pub struct InvalidFieldName {
     text: String,
 }
 
-/// What names a field in the methods of [`Fields`]: a [`Token`] or a [`FieldName`].
+/// What names a field in the methods of [`super::Fields`]: a [`Token`] or a [`FieldName`].
 pub trait Named {
     /// The token, if the name has one.
     fn token(&self) -> Option<Token>;

@@ -7,7 +7,8 @@
 //!
 //! The steps are Traefik's (`normalizePath`, `sanitizePath`, `withRoutingPath`). One deliberate
 //! difference: a path that holds both a byte that must be encoded (`|`) and an encoded reserved one
-//! (`%2F`) keeps the latter encoded; Go would decode it to a slash.
+//! (`%2F`, `%3B`) keeps the latter encoded; Go would decode it, past every check of encoded
+//! characters.
 
 use std::fmt;
 
@@ -22,6 +23,8 @@ enum Class {
     Unreserved,
     /// Stands as it is, and `%XX` of it stays encoded.
     Literal,
+    /// As `Literal`, but encoded in a path that needs encoding anyhow (Go's `EscapedPath`).
+    Fragile,
     /// Is percent-encoded when it comes raw.
     Encode,
     /// The escape character.
@@ -41,7 +44,7 @@ const fn classes() -> [Class; 256] {
                 Class::Unreserved
             }
             b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => Class::Literal,
-            b'!' | b'\'' | b'(' | b')' | b'*' | b'[' | b']' => Class::Literal,
+            b'!' | b'\'' | b'(' | b')' | b'*' | b'[' | b']' => Class::Fragile,
             b'%' => Class::Percent,
             0..=0x1f | 0x7f => Class::Control,
             _ => Class::Encode,
@@ -54,20 +57,28 @@ const fn classes() -> [Class; 256] {
 /// Whether [`normalize`] would leave `path` as it is because it holds nothing but literal bytes.
 #[inline]
 pub fn is_plain(path: &[u8]) -> bool {
-    path.iter()
-        .all(|&b| matches!(CLASSES[usize::from(b)], Class::Unreserved | Class::Literal))
+    path.iter().all(|&byte| {
+        matches!(
+            CLASSES[usize::from(byte)],
+            Class::Unreserved | Class::Literal | Class::Fragile
+        )
+    })
 }
 
 /// Appends the normal escaped form of `path` to `out`: `%XX` of unreserved characters decoded, other
 /// escapes in upper case, raw bytes that a path cannot hold percent-encoded (Traefik: `normalizePath`
 /// followed by Go's `EscapedPath`). On an error `out` holds an unspecified part.
 pub fn normalize(path: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidPath> {
+    let encoded = path
+        .iter()
+        .any(|&byte| CLASSES[usize::from(byte)] == Class::Encode);
     let mut rest = path;
     while let [byte, tail @ ..] = rest {
         rest = tail;
         match CLASSES[usize::from(*byte)] {
             Class::Unreserved | Class::Literal => out.push(*byte),
-            Class::Encode => push_escape(*byte, out),
+            Class::Fragile if !encoded => out.push(*byte),
+            Class::Fragile | Class::Encode => push_escape(*byte, out),
             Class::Control => return Err(InvalidPath),
             Class::Percent => {
                 let [high, low, tail @ ..] = rest else {
@@ -317,7 +328,9 @@ mod tests {
             ("/a;b", "/a;b"),
             ("/a#b", "/a%23b"),
             ("/!$&'()*+,;=:@[]-._~", "/!$&'()*+,;=:@[]-._~"),
-            ("/a|b%2fc", "/a%7Cb%2Fc"),
+            ("/a|b%2fc%3b", "/a%7Cb%2Fc%3B"),
+            ("/(x)!%28", "/(x)!%28"),
+            ("/\u{e9}(x)!*'[]", "/%C3%A9%28x%29%21%2A%27%5B%5D"),
         ];
         for (path, expected) in cases {
             assert_eq!(normalized(path).as_deref(), Some(expected), "{path}");

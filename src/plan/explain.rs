@@ -1,476 +1,620 @@
-//! Which entry point, router, middlewares, service and servers a request gets, and why not others.
+//! Why a request goes where it goes: the router that gets it, clause by clause, and the runners-up with
+//! why they lost. For people, on the API thread or offline; it looks at every router and allocates.
 //!
-//! The request goes through the same steps as on a shard (normal form of host, path and query, then the routing
-//! index), against a published configuration, running or offline. Every candidate's rule is evaluated clause by
-//! clause, so this is for people and far too slow for traffic.
-//!
-//! NOT here: what middlewares would answer, and which server's turn it is.
+//! The request passes the same code as on a shard (normal form of the path, rules, order of routers), so
+//! that the answer is what a shard would do with the same snapshot.
 
-mod print;
-mod question;
-
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::status::{ObjectStatus, Published, Status};
+use super::{Published, Status};
 use crate::config::dynamic::{Kind, Object};
-use crate::config::statics::{EntryPoint, Protocol, StaticConfig};
-use crate::http::Semicolons;
-use crate::router::snapshot::{Route, ServiceSlot, Snapshot};
-use crate::router::{Route as Entry, RouteTable};
-use crate::rules::{self, Clause, RegexCaches, Rule, Syntax};
-use crate::service::ServiceKind;
+use crate::exchange::EntryPointSettings;
+use crate::http::query::apply_semicolons;
+use crate::http::{FieldName, Method, RequestHead};
+use crate::router::RouteTable;
+use crate::router::snapshot::{Route, Snapshot};
+use crate::rules::{self, Clause, RegexCaches, Syntax};
+use crate::service::{Internal, ServiceKind, Strategy};
 
-pub use question::{Question, QuestionError};
+/// Most runners-up in an explanation.
+pub const MAX_RUNNERS_UP: usize = 10;
 
-/// Most routers that are told beside the chosen one.
-pub const MAX_OTHERS: usize = 20;
+/// Most routers that are asked why they do not match.
+const MAX_EXPLAINED: usize = 20_000;
 
-/// Most candidates that are looked at; more share a request's host and path only in a configuration that no one reads.
-pub const MAX_CANDIDATES: usize = 10_000;
-
-/// What explaining needs to know of an entry point that takes TCP connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryPointFacts {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its port.
-    pub port: u16,
-    /// Whether routers that name no entry point are on it.
-    pub is_default: bool,
-    /// Whether `.`, `..` and `//` are removed from paths.
-    pub sanitize_path: bool,
-    /// What `;` in a query means.
-    pub semicolons: Semicolons,
+/// The request to explain.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// `http://host[:port]/path[?query]`; `https` asks the routers with TLS.
+    pub url: String,
+    /// Fields beside `Host`; a `Host` here replaces the URL's.
+    pub headers: Vec<(String, String)>,
+    /// The entry point; without one, that of the URL's port, or else the first default one.
+    pub entry_point: Option<String>,
+    /// The client's address; `127.0.0.1` if it does not matter.
+    pub client: IpAddr,
 }
 
-impl EntryPointFacts {
-    /// Every entry point that takes TCP connections, by name: the order of
-    /// [`Snapshot::entry_points`](crate::router::snapshot::Snapshot::entry_points).
-    pub fn all(config: &StaticConfig) -> Box<[Self]> {
-        let points = config.entry_points.iter();
-        let takes_tcp = |point: &EntryPoint| point.address.protocol() == Protocol::Tcp;
-        let has_marked = points.clone().any(|(_, point)| point.as_default);
-        points
-            .filter(|(_, point)| takes_tcp(point))
-            .map(|(name, point)| Self {
-                name: Arc::from(&**name),
-                port: point.address.port(),
-                is_default: if has_marked {
-                    point.as_default
-                } else {
-                    &**name != "traefik"
-                },
-                sanitize_path: point.http.sanitize_path,
-                semicolons: if point.http.encode_query_semicolons {
-                    Semicolons::Encode
-                } else {
-                    Semicolons::Separate
-                },
-            })
-            .collect()
+impl Question {
+    /// A GET without further fields, from this machine.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self {
+            method: "GET".to_owned(),
+            url: url.into(),
+            headers: Vec::new(),
+            entry_point: None,
+            client: Ipv4Addr::LOCALHOST.into(),
+        }
     }
 }
 
-/// What happens to a request, and why. `Display` prints it for terminals.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The answer. `Display` is for people; the JSON form has the same content.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// The generation that was asked.
     pub generation: u64,
-    /// Where the request arrives.
-    pub entry_point: Arc<str>,
-    /// Why there.
-    pub entry_point_reason: &'static str,
-    /// Whether the connection is a TLS one; routers with `tls` see no others, and no others see these.
+    /// The entry point.
+    pub entry_point: String,
+    /// Whether routers with TLS were asked.
     pub tls: bool,
-    /// The request as rules see it.
-    pub request: SeenRequest,
-    /// The router that gets it; `None`: the answer is 404, or what `refused` says.
-    pub router: Option<Chosen>,
-    /// Why the request is refused before or after it is routed, if it is.
-    pub refused: Option<String>,
-    /// Routers that do not get it: those that match too first, then those that nearly match.
-    pub others: Vec<Other>,
-    /// How many routers besides those in `others` were candidates.
-    pub others_left_out: usize,
-}
-
-/// A request as rules see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenRequest {
     /// The method.
     pub method: String,
-    /// The host, lower-cased and without port.
+    /// The host that rules see.
     pub host: String,
-    /// The routing path.
+    /// The path that rules see.
     pub path: String,
-    /// The query, if there is one.
-    pub query: Option<String>,
-    /// The client's address.
-    pub client: std::net::IpAddr,
-}
-
-/// The router that gets the request, and what follows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Chosen {
-    /// Its qualified name.
-    pub name: Arc<str>,
-    /// Its effective priority.
-    pub priority: i64,
-    /// Its rule, clause by clause.
-    pub rule: SeenClause,
-    /// Middlewares in the order in which the request meets them, chains flattened.
-    pub middlewares: Vec<SeenMiddleware>,
-    /// Where the request goes in the end.
-    pub service: SeenService,
-}
-
-/// A clause of a rule and its result for the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenClause {
-    /// The clause as written.
-    pub text: String,
-    /// Whether the request fulfils it.
-    pub matched: bool,
-    /// Whether the rule's result follows from this clause.
-    pub decides: bool,
-    /// Parts of a group.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<SeenClause>,
-}
-
-/// A middleware in a request's way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenMiddleware {
-    /// Its qualified name.
-    pub name: Arc<str>,
-    /// Its type as the configuration writes it.
-    #[serde(rename = "type")]
-    pub type_name: &'static str,
-}
-
-/// A request's service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenService {
-    /// Its qualified name.
-    pub name: Arc<str>,
-    /// Its type as the configuration writes it; `internal` for the program's own.
-    #[serde(rename = "type")]
-    pub type_name: &'static str,
-    /// How a server is chosen.
+    /// The path that would be forwarded before middlewares, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<&'static str>,
-    /// Its servers; none means 503.
-    pub servers: Vec<SeenServer>,
+    pub forwarded_path: Option<String>,
+    /// The router that gets the request; none: 404.
+    pub router: Option<ExplainedRouter>,
+    /// Others that match, in order; then those that come nearest to matching.
+    pub runners_up: Vec<RunnerUp>,
+    /// How many routers the entry point has.
+    pub routers: usize,
 }
 
-/// A server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenServer {
-    /// Its URL as configured.
-    pub url: Arc<str>,
+/// The router that gets the request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedRouter {
+    /// Qualified name.
+    pub name: String,
+    /// The rule as configured.
+    pub rule: String,
+    /// Effective priority.
+    pub priority: i64,
+    /// The rule's clauses and which of them decided, as a tree of lines.
+    pub decision: String,
+    /// Middlewares in order.
+    pub middlewares: Vec<ExplainedMiddleware>,
+    /// The service.
+    pub service: ExplainedService,
+}
+
+/// A middleware on the way.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedMiddleware {
+    /// Qualified name.
+    pub name: String,
+    /// Its type, such as `stripPrefix`.
+    pub r#type: &'static str,
+}
+
+/// Where the request goes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedService {
+    /// Qualified name.
+    pub name: String,
+    /// What it does: a strategy, or what the program itself answers.
+    pub kind: &'static str,
+    /// Its servers.
+    pub servers: Vec<ExplainedServer>,
+}
+
+/// A server that may get the request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedServer {
+    /// Its URL.
+    pub url: String,
     /// Its share.
     pub weight: u32,
 }
 
 /// A router that does not get the request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Other {
-    /// Its qualified name.
-    pub name: Arc<str>,
-    /// Its effective priority.
+pub struct RunnerUp {
+    /// Qualified name.
+    pub name: String,
+    /// The rule as configured.
+    pub rule: String,
+    /// Effective priority.
     pub priority: i64,
-    /// Why it does not get it.
-    pub reason: Reason,
-    /// What that means in words.
-    pub text: String,
-    /// Its rule, clause by clause.
-    pub rule: SeenClause,
+    /// Whether its rule matches.
+    pub matches: bool,
+    /// Why it does not get the request.
+    pub reason: String,
 }
 
-/// Why a router does not get a request. Sorted by how near it comes to getting it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reason {
-    /// It matches and comes after the chosen one.
-    Later,
-    /// It matches and is disabled.
-    Disabled,
-    /// It matches and takes only TLS, or only plain connections.
-    OtherTransport,
-    /// Host and path may match, the rule does not.
-    NoMatch,
-}
-
-/// Explains what a request gets in `published`. `entry_points` are those of the planner, in its order.
+/// Explains what becomes of a request. `entry_points` are in the snapshot's order, `defaults` the names of
+/// the default ones.
 ///
 /// # Errors
-/// The question cannot be understood.
+/// The question itself is wrong: no URL, no such entry point, a path that is refused. The text says so.
 pub fn explain(
     published: &Published,
-    entry_points: &[EntryPointFacts],
-    question: &Question<'_>,
-) -> Result<Explained, QuestionError> {
-    let asked = question::Asked::new(question, entry_points)?;
-    let mut engine = Engine {
-        published,
-        asked: &asked,
-        caches: RegexCaches::new(),
-        others: Vec::new(),
-        left_out: 0,
+    entry_points: &[EntryPointSettings],
+    defaults: &[Arc<str>],
+    question: &Question,
+) -> Result<Explained, String> {
+    let target = Target::parse(&question.url)?;
+    let (index, settings) = choose_entry_point(entry_points, defaults, question, &target)?;
+    let head = build_head(question, &target, settings)?;
+    let request = Request {
+        head: &head,
+        client: question.client,
     };
-    let chosen = engine.choose();
-    let router = chosen.map(|entry| engine.chosen(&entry));
-    let encoded = router.as_ref().and_then(|_| engine.refusal());
-    engine.others.sort_by_key(|other| other.reason);
-    let too_many = engine.others.len().saturating_sub(MAX_OTHERS);
-    engine.others.truncate(MAX_OTHERS);
-    Ok(Explained {
+    let routes = published
+        .snapshot
+        .entry_points
+        .get(index)
+        .ok_or_else(|| format!("entry point {:?} has no routes", settings.name))?;
+    let (asked, other) = if target.tls {
+        (&routes.https, &routes.http)
+    } else {
+        (&routes.http, &routes.https)
+    };
+    let mut caches = RegexCaches::new();
+    let chosen = asked.lookup(&request, &mut caches).cloned();
+    let mut explained = Explained {
         generation: published.generation,
-        entry_point: Arc::clone(&asked.entry_point.name),
-        entry_point_reason: asked.reason,
-        tls: asked.tls,
-        request: asked.seen(),
-        refused: asked.refused.clone().or(encoded),
-        router,
-        others: engine.others,
-        others_left_out: engine.left_out + too_many,
-    })
+        entry_point: settings.name.to_string(),
+        tls: target.tls,
+        method: question.method.clone(),
+        host: text(head.host()),
+        path: text(head.route_path()),
+        forwarded_path: (head.path() != head.route_path()).then(|| text(head.path())),
+        router: chosen
+            .as_ref()
+            .map(|route| explain_router(&published.snapshot, route, &request, &mut caches)),
+        runners_up: Vec::new(),
+        routers: asked.len(),
+    };
+    let mut runners = Runners {
+        request: &request,
+        caches,
+        chosen: chosen.as_deref(),
+        found: Vec::new(),
+    };
+    runners.ask(asked);
+    runners.ask_other(other, target.tls);
+    runners.ask_disabled(published, &settings.name);
+    explained.runners_up = runners.best();
+    Ok(explained)
 }
 
-struct Engine<'a> {
-    published: &'a Published,
-    asked: &'a question::Asked<'a>,
-    caches: RegexCaches,
-    others: Vec<Other>,
-    left_out: usize,
+/// The parts of the question's URL.
+struct Target<'q> {
+    tls: bool,
+    authority: &'q str,
+    /// Path and query.
+    path: &'q str,
 }
 
-impl<'a> Engine<'a> {
-    /// The route that gets the request; the others are noted.
-    fn choose(&mut self) -> Option<Arc<Entry<Arc<Route>>>> {
-        let snapshot: &'a Snapshot = &self.published.snapshot;
-        let routes = snapshot.entry_points.get(self.asked.place)?;
-        let (own, other): (&RouteTable<_>, &RouteTable<_>) = if self.asked.tls {
-            (&routes.https, &routes.http)
-        } else {
-            (&routes.http, &routes.https)
+impl<'q> Target<'q> {
+    fn parse(url: &'q str) -> Result<Self, String> {
+        let wrong = || format!("{url:?} is no URL such as http://host/path");
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        let tls = match scheme {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => {
+                return Err(format!(
+                    "{url:?}: the scheme is {scheme:?}; expected http or https"
+                ));
+            }
         };
-        let mut chosen: Option<Arc<Entry<Arc<Route>>>> = None;
-        for (count, entry) in own.candidates(self.asked).enumerate() {
-            if count >= MAX_CANDIDATES {
-                self.left_out += 1;
-                continue;
-            }
-            let clause = self.evaluate(&entry.rule);
-            match &chosen {
-                None if clause.matched => chosen = Some(Arc::clone(entry)),
-                Some(first) if clause.matched => {
-                    let text = why_later(&first.order, &entry.order);
-                    self.note(&entry.value, Reason::Later, text, clause);
-                }
-                _ => self.note_mismatch(&entry.value, clause),
-            }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.is_empty() {
+            return Err(wrong());
         }
-        for entry in other.candidates(self.asked).take(MAX_CANDIDATES) {
-            let clause = self.evaluate(&entry.rule);
-            if clause.matched {
-                let text = if self.asked.tls {
-                    "matches, but has no tls: it takes plain connections only"
-                } else {
-                    "matches, but has tls: it takes TLS connections only"
-                };
-                self.note(
-                    &entry.value,
-                    Reason::OtherTransport,
-                    text.to_owned(),
-                    clause,
-                );
-            }
-        }
-        self.note_disabled();
-        chosen
-    }
-
-    fn evaluate(&mut self, rule: &Rule) -> SeenClause {
-        let explanation = rule.explain(self.asked, &mut self.caches);
-        SeenClause::from(explanation.root)
-    }
-
-    fn note(&mut self, route: &Route, reason: Reason, text: String, rule: SeenClause) {
-        self.others.push(Other {
-            name: Arc::clone(&route.name),
-            priority: route.priority,
-            reason,
-            text,
-            rule,
-        });
-    }
-
-    fn note_mismatch(&mut self, route: &Route, clause: SeenClause) {
-        // Those that match are worth more; keep these few.
-        if self.others.len() >= 2 * MAX_OTHERS {
-            self.left_out += 1;
-            return;
-        }
-        let mut deciding = Vec::new();
-        clause.deciding(&mut deciding);
-        let text = format!("does not match: {}", deciding.join(", "));
-        self.note(route, Reason::NoMatch, text, clause);
-    }
-
-    /// Disabled routers are in no table: their rules are compiled here.
-    fn note_disabled(&mut self) {
-        let published = self.published;
-        for object in published.objects_of(Kind::HttpRouter) {
-            if object.status != Status::Disabled || self.others.len() >= 2 * MAX_OTHERS {
-                continue;
-            }
-            let Some((rule, priority)) = self.disabled_rule(object) else {
-                continue;
-            };
-            let clause = self.evaluate(&rule);
-            if clause.matched {
-                self.others.push(Other {
-                    name: Arc::clone(&object.name),
-                    priority,
-                    reason: Reason::Disabled,
-                    text: format!("matches, but is disabled: {}", object.errors.join("; ")),
-                    rule: clause,
-                });
-            }
-        }
-    }
-
-    /// The rule of a disabled router that would be on this entry point, if it compiles.
-    fn disabled_rule(&self, object: &ObjectStatus) -> Option<(Rule, i64)> {
-        let (Some(Object::HttpRouter(config)), Some(router)) = (&object.object, &object.router)
-        else {
-            return None;
-        };
-        let entry_point = &self.asked.entry_point.name;
-        if !router.entry_points.names.contains(entry_point) {
-            return None;
-        }
-        let syntax = Syntax::from_name(&config.rule_syntax).unwrap_or_default();
-        let rule = rules::parse(&config.rule, syntax).ok()?;
-        Some((rule, router.priority))
-    }
-
-    fn chosen(&mut self, entry: &Entry<Arc<Route>>) -> Chosen {
-        let snapshot: &Snapshot = &self.published.snapshot;
-        let route = &entry.value;
-        let slots = route.middlewares.iter();
-        let middlewares = slots.filter_map(|slot| {
-            let named = snapshot.middleware(*slot)?;
-            Some(SeenMiddleware {
-                name: Arc::clone(&named.name),
-                type_name: self.middleware_type(&named.name),
-            })
-        });
-        Chosen {
-            name: Arc::clone(&route.name),
-            priority: route.priority,
-            middlewares: middlewares.collect(),
-            service: seen_service(snapshot, route.service),
-            rule: self.evaluate(&entry.rule),
-        }
-    }
-
-    fn middleware_type(&self, name: &str) -> &'static str {
-        let object = self.published.object(Kind::HttpMiddleware, name);
-        match object.and_then(|object| object.object.as_ref()) {
-            Some(Object::HttpMiddleware(config)) => config.type_name(),
-            _ => "",
-        }
-    }
-
-    /// Why the chosen router refuses the request, if it does.
-    fn refusal(&mut self) -> Option<String> {
-        let snapshot: &Snapshot = &self.published.snapshot;
-        let routes = snapshot.entry_points.get(self.asked.place)?;
-        let table = if self.asked.tls {
-            &routes.https
-        } else {
-            &routes.http
-        };
-        let route = table.lookup(self.asked, &mut self.caches)?;
-        let denied = route.encoded_characters.as_ref()?;
-        (!denied.allows(self.asked.head.path())).then(|| {
-            "400: the path has an encoded character that the entry point refuses".to_owned()
+        Ok(Self {
+            tls,
+            authority,
+            path,
         })
     }
-}
 
-fn why_later(first: &crate::router::RouteOrder, second: &crate::router::RouteOrder) -> String {
-    let lost = if first.priority != second.priority {
-        format!(
-            "its priority {} is lower than {}",
-            second.priority, first.priority
-        )
-    } else if first.provider_rank != second.provider_rank {
-        "its priority is equal and its provider comes later in providers.precedence".to_owned()
-    } else {
-        "its priority is equal and its name comes later".to_owned()
-    };
-    format!("matches too, but {lost}")
-}
-
-fn seen_service(snapshot: &Snapshot, slot: ServiceSlot) -> SeenService {
-    let service = snapshot.service(slot);
-    let name = service.map_or_else(|| "".into(), |service| Arc::clone(&service.name));
-    match service.map(|service| &service.kind) {
-        Some(ServiceKind::LoadBalancer(balancer)) => SeenService {
-            name,
-            type_name: "loadBalancer",
-            strategy: Some(match balancer.strategy {
-                crate::service::Strategy::Wrr => "wrr",
-                crate::service::Strategy::P2c => "p2c",
-            }),
-            servers: balancer
-                .servers
-                .iter()
-                .map(|server| SeenServer {
-                    url: Arc::clone(&server.url),
-                    weight: server.weight,
-                })
-                .collect(),
-        },
-        Some(ServiceKind::Internal(_)) | None => SeenService {
-            name,
-            type_name: "internal",
-            strategy: None,
-            servers: Vec::new(),
-        },
+    fn port(&self) -> Option<u16> {
+        let port = crate::http::request_head::split_host_port(self.authority.as_bytes()).1?;
+        std::str::from_utf8(port).ok()?.parse().ok()
     }
 }
 
-impl From<Clause> for SeenClause {
-    fn from(clause: Clause) -> Self {
-        Self {
-            text: clause.text,
-            matched: clause.matched,
-            decides: clause.decides,
-            members: clause.members.into_iter().map(Self::from).collect(),
-        }
-    }
-}
-
-impl SeenClause {
-    /// The texts of the clauses that decided.
-    fn deciding<'a>(&'a self, found: &mut Vec<&'a str>) {
-        if self.decides {
-            found.push(&self.text);
-        }
-        self.members
+fn choose_entry_point<'e>(
+    entry_points: &'e [EntryPointSettings],
+    defaults: &[Arc<str>],
+    question: &Question,
+    target: &Target<'_>,
+) -> Result<(usize, &'e EntryPointSettings), String> {
+    let find = |wanted: &dyn Fn(&EntryPointSettings) -> bool| {
+        entry_points
             .iter()
-            .for_each(|member| member.deciding(found));
+            .enumerate()
+            .find(|(_, settings)| wanted(settings))
+    };
+    if let Some(name) = &question.entry_point {
+        return find(&|settings| *settings.name == **name).ok_or_else(|| {
+            let names: Vec<&str> = entry_points
+                .iter()
+                .map(|settings| &*settings.name)
+                .collect();
+            format!(
+                "there is no entry point {name:?}; there are {}",
+                names.join(", ")
+            )
+        });
+    }
+    let port = target.port().unwrap_or(if target.tls { 443 } else { 80 });
+    find(&|settings| settings.port == port)
+        .or_else(|| find(&|settings| defaults.contains(&settings.name)))
+        .or_else(|| find(&|_| true))
+        .ok_or_else(|| "there is no entry point for HTTP".to_owned())
+}
+
+fn build_head(
+    question: &Question,
+    target: &Target<'_>,
+    settings: &EntryPointSettings,
+) -> Result<RequestHead, String> {
+    let path = match target.path {
+        "" => "/".to_owned(),
+        query if query.starts_with('?') => format!("/{query}"),
+        path => path.split('#').next().unwrap_or_default().to_owned(),
+    };
+    let mut head = RequestHead::build(Method::Get, path.as_bytes(), target.authority.as_bytes())
+        .map_err(|error| format!("{path:?}: {error}; such a request gets 400"))?;
+    head.set_method(question.method.as_bytes());
+    if head.method_bytes() != question.method.as_bytes() {
+        return Err(format!("{:?} is no method", question.method));
+    }
+    for (name, value) in &question.headers {
+        if name.eq_ignore_ascii_case("host") {
+            head.set_authority(value.as_bytes());
+            continue;
+        }
+        let name = FieldName::parse(name).map_err(|error| error.to_string())?;
+        head.fields.append(&name, value.as_bytes());
+    }
+    if settings.sanitize_path {
+        head.sanitize_path();
+    }
+    apply_semicolons(&mut head, settings.semicolons);
+    Ok(head)
+}
+
+/// A request as rules see it.
+struct Request<'h> {
+    head: &'h RequestHead,
+    client: IpAddr,
+}
+
+impl rules::Request for Request<'_> {
+    fn host(&self) -> &str {
+        std::str::from_utf8(self.head.host()).unwrap_or_default()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.head.route_path()
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.head.query()
+    }
+
+    fn method(&self) -> &[u8] {
+        self.head.method_bytes()
+    }
+
+    fn any_header<F: FnMut(&[u8]) -> bool>(&self, name: &str, mut accept: F) -> bool {
+        let mut fields = self.head.fields.iter();
+        fields.any(|(field, value)| field.eq_ignore_ascii_case(name.as_bytes()) && accept(value))
+    }
+
+    fn client_ip(&self) -> IpAddr {
+        self.client
+    }
+}
+
+fn explain_router(
+    snapshot: &Snapshot,
+    route: &Route,
+    request: &Request<'_>,
+    caches: &mut RegexCaches,
+) -> ExplainedRouter {
+    let middlewares = route
+        .middlewares
+        .iter()
+        .filter_map(|slot| snapshot.middleware(*slot));
+    let middlewares = middlewares.map(|middleware| ExplainedMiddleware {
+        name: middleware.name.to_string(),
+        r#type: middleware.middleware.type_name(),
+    });
+    let service = snapshot.service(route.service);
+    let (kind, servers) = match service.map(|service| &service.kind) {
+        Some(ServiceKind::LoadBalancer(balancer)) => {
+            let servers = balancer.servers.iter().map(|server| ExplainedServer {
+                url: server.url.to_string(),
+                weight: server.weight,
+            });
+            let strategy = match balancer.strategy {
+                Strategy::Wrr => "wrr",
+                Strategy::P2c => "p2c",
+            };
+            (strategy, servers.collect())
+        }
+        Some(ServiceKind::Internal(Internal::Ping)) => ("answers 200 OK while ready", Vec::new()),
+        Some(ServiceKind::Internal(Internal::Noop)) => {
+            ("answers 418; a redirection comes before it", Vec::new())
+        }
+        Some(ServiceKind::Internal(Internal::Api)) => ("the API", Vec::new()),
+        None => ("nothing", Vec::new()),
+    };
+    ExplainedRouter {
+        name: route.name.to_string(),
+        rule: route.rule.source().to_owned(),
+        priority: route.priority,
+        decision: route.rule.explain(request, caches).to_string(),
+        middlewares: middlewares.collect(),
+        service: ExplainedService {
+            name: service.map_or_else(String::new, |service| service.name.to_string()),
+            kind,
+            servers,
+        },
+    }
+}
+
+/// Collects the routers that do not get the request.
+struct Runners<'a> {
+    request: &'a Request<'a>,
+    caches: RegexCaches,
+    chosen: Option<&'a Route>,
+    /// With how near they come: smaller is nearer.
+    found: Vec<(usize, RunnerUp)>,
+}
+
+/// Ranks of runners-up before those whose rule does not match.
+const OUTRANKED: usize = 0;
+const OTHER_TABLE: usize = 1;
+const DISABLED: usize = 2;
+const MISS: usize = 3;
+
+impl Runners<'_> {
+    /// The routers of the table that was asked.
+    fn ask(&mut self, table: &RouteTable<Arc<Route>>) {
+        for entry in table.iter().take(MAX_EXPLAINED) {
+            let route = &entry.value;
+            if self.chosen.is_some_and(|chosen| chosen.name == route.name) {
+                continue;
+            }
+            let root = route.rule.explain(self.request, &mut self.caches).root;
+            if root.matched {
+                let reason = self.why_outranked(route);
+                self.push(OUTRANKED, route, true, reason);
+            } else if let Some(reason) = near_miss(&root) {
+                self.push(MISS + failed(&root), route, false, reason);
+            }
+        }
+    }
+
+    /// The routers of the same entry point that take the other kind of connections.
+    fn ask_other(&mut self, table: &RouteTable<Arc<Route>>, tls: bool) {
+        let Some(route) = table.lookup(self.request, &mut self.caches).cloned() else {
+            return;
+        };
+        let reason = if tls {
+            "matches, but has no tls: it takes plain connections only (http://)"
+        } else {
+            "matches, but has tls: it takes TLS connections only (https://)"
+        };
+        self.push(OTHER_TABLE, &route, true, reason.to_owned());
+    }
+
+    /// Routers that would match if they were not disabled.
+    fn ask_disabled(&mut self, published: &Published, entry_point: &str) {
+        let routers = published
+            .objects
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::HttpRouter);
+        for (_, status) in routers.take(MAX_EXPLAINED) {
+            let (Status::Disabled, Some(Object::HttpRouter(config))) =
+                (status.status, &status.object)
+            else {
+                continue;
+            };
+            let here = status.router.as_ref().is_some_and(|router| {
+                router
+                    .entry_points
+                    .names
+                    .iter()
+                    .any(|name| **name == *entry_point)
+            });
+            let syntax = if &*config.rule_syntax == "v2" {
+                Syntax::V2
+            } else {
+                Syntax::V3
+            };
+            let matches = rules::parse(&config.rule, syntax)
+                .is_ok_and(|rule| rule.matches(self.request, &mut self.caches));
+            if here && matches {
+                let runner = RunnerUp {
+                    name: status.name.to_string(),
+                    rule: config.rule.to_string(),
+                    priority: status.router.as_ref().map_or(0, |router| router.priority),
+                    matches: true,
+                    reason: format!("would match, but is disabled: {}", status.errors.join("; ")),
+                };
+                self.found.push((DISABLED, runner));
+            }
+        }
+    }
+
+    fn why_outranked(&self, route: &Route) -> String {
+        let Some(chosen) = self.chosen else {
+            return "matches".to_owned();
+        };
+        if route.priority != chosen.priority {
+            return format!(
+                "matches too, but its priority {} is below {}",
+                route.priority, chosen.priority
+            );
+        }
+        format!(
+            "matches too with the same priority {}; the provider's precedence, then the name decides",
+            route.priority
+        )
+    }
+
+    fn push(&mut self, nearness: usize, route: &Route, matches: bool, reason: String) {
+        let runner = RunnerUp {
+            name: route.name.to_string(),
+            rule: route.rule.source().to_owned(),
+            priority: route.priority,
+            matches,
+            reason,
+        };
+        self.found.push((nearness, runner));
+        // Only the nearest are of interest; 20,000 misses need not be kept.
+        if self.found.len() > 8 * MAX_RUNNERS_UP {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        // Stable: among equals the routers' own order stays.
+        self.found.sort_by_key(|(nearness, _)| *nearness);
+        self.found.truncate(MAX_RUNNERS_UP);
+    }
+
+    fn best(mut self) -> Vec<RunnerUp> {
+        self.trim();
+        self.found.into_iter().map(|(_, runner)| runner).collect()
+    }
+}
+
+/// Why a rule that matches in part does not match; `None` if nothing of it does.
+fn near_miss(root: &Clause) -> Option<String> {
+    if !any(root, &|clause| clause.members.is_empty() && clause.matched) {
+        return None;
+    }
+    let mut failing = Vec::new();
+    collect_deciding(root, &mut failing);
+    let clauses: Vec<String> = failing
+        .iter()
+        .map(|clause| clause.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    Some(format!(
+        "does not match: {} is not fulfilled",
+        clauses.join(" and ")
+    ))
+}
+
+fn any(clause: &Clause, wanted: &dyn Fn(&Clause) -> bool) -> bool {
+    wanted(clause) || clause.members.iter().any(|member| any(member, wanted))
+}
+
+fn collect_deciding<'c>(clause: &'c Clause, into: &mut Vec<&'c str>) {
+    if clause.decides {
+        into.push(&clause.text);
+    }
+    clause
+        .members
+        .iter()
+        .for_each(|member| collect_deciding(member, into));
+}
+
+/// How many clauses without members are not fulfilled.
+fn failed(clause: &Clause) -> usize {
+    if clause.members.is_empty() {
+        return usize::from(!clause.matched);
+    }
+    clause.members.iter().map(failed).sum()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.tls { "TLS" } else { "plain" };
+        writeln!(
+            f,
+            "entry point  {} ({kind} connections, {} routers)",
+            self.entry_point, self.routers
+        )?;
+        writeln!(f, "request      {} {}{}", self.method, self.host, self.path)?;
+        if let Some(path) = &self.forwarded_path {
+            writeln!(f, "forwarded    {path}")?;
+        }
+        match &self.router {
+            Some(router) => write!(f, "{router}")?,
+            None => writeln!(f, "router       none: the answer is 404")?,
+        }
+        if !self.runners_up.is_empty() {
+            writeln!(f, "runners-up")?;
+        }
+        for runner in &self.runners_up {
+            writeln!(f, "  {} (priority {})", runner.name, runner.priority)?;
+            writeln!(
+                f,
+                "      {}",
+                runner.rule.split_whitespace().collect::<Vec<_>>().join(" ")
+            )?;
+            writeln!(f, "      {}", runner.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ExplainedRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "router       {} (priority {})", self.name, self.priority)?;
+        for line in self.decision.lines() {
+            writeln!(f, "             {line}")?;
+        }
+        for (index, middleware) in self.middlewares.iter().enumerate() {
+            let title = if index == 0 { "middlewares" } else { "" };
+            writeln!(f, "{title:<12} {} ({})", middleware.name, middleware.r#type)?;
+        }
+        writeln!(
+            f,
+            "service      {} ({})",
+            self.service.name, self.service.kind
+        )?;
+        for (index, server) in self.service.servers.iter().enumerate() {
+            let title = if index == 0 { "servers" } else { "" };
+            writeln!(f, "{title:<12} {} (weight {})", server.url, server.weight)?;
+        }
+        if self.service.servers.is_empty() && matches!(self.service.kind, "wrr" | "p2c") {
+            writeln!(f, "servers      none: the answer is 503")?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
+#[path = "explain_tests.rs"]
 mod tests;

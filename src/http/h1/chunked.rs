@@ -572,7 +572,9 @@ mod tests {
             let mut body = encode(&chunks);
             let place = at.index(body.len());
             body[place] = byte;
-            prop_assume!(!body.contains(&b';') && !body.contains(&b' ') && !body.contains(&b'\t'));
+            if body.iter().any(|byte| matches!(byte, b';' | b' ' | b'\t')) {
+                return Ok(()); // the simple one knows no extensions
+            }
             let decoded = decode(&body, &[cut.index(body.len())]);
             match (decoded, decoded_simply(&body)) {
                 (Ok(Some(decoded)), Some((data, length))) => {

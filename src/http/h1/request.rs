@@ -9,7 +9,8 @@ use super::scan::{lines_are_tidy, lines_end_with_crlf};
 use crate::http::error::RequestError;
 use crate::http::fields::{MAX_NAME_BYTES, list_members};
 use crate::http::limits::{Limits, MOST_FIELDS};
-use crate::http::message::{BodyLength, Method, RequestHead, Version};
+use crate::http::message::{BodyLength, Method, RequestHead, TargetForm, Version};
+use crate::http::path::push_escape;
 use crate::http::token::Token;
 
 /// Heads with up to so many fields are parsed on a small piece of stack.
@@ -32,6 +33,7 @@ pub fn parse_request(
     match attempt(input, limits, head, &mut few) {
         Err(Attempt::TooManyFields) => parse_many_fields(input, limits, head),
         Err(Attempt::Version) => parse_other_version(input, limits, head),
+        Err(Attempt::Refused(RequestError::RequestLine)) => parse_raw_bytes(input, limits, head),
         Err(Attempt::Refused(error)) => Err(error),
         Ok(consumed) => Ok(consumed),
     }
@@ -75,37 +77,78 @@ fn parse_other_version(
     limits: &Limits,
     head: &mut RequestHead,
 ) -> Result<Option<usize>, RequestError> {
-    let line_start = input
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    let line = &input[line_start..];
-    let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
-    let version_at = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
-    match &line[version_at..] {
+    let line = request_line(input);
+    let version_at = memchr::memrchr(b' ', &input[line.clone()]).map_or(0, |space| space + 1);
+    let version_at = line.start + version_at;
+    match &input[version_at..line.end] {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             let mut lowered = input.to_vec();
-            if let Some(minor) = lowered.get_mut(line_start + version_at + 7) {
-                *minor = b'1';
-            }
-            head.clear();
-            let mut many = [MaybeUninit::uninit(); MOST_FIELDS];
-            match attempt(&lowered, limits, head, &mut many) {
-                Err(Attempt::TooManyFields) => Err(RequestError::HeadTooLarge),
-                Err(Attempt::Version) => Err(RequestError::RequestLine),
-                Err(Attempt::Refused(error)) => Err(error),
-                Ok(consumed) => Ok(consumed),
-            }
+            lowered[version_at + 7] = b'1';
+            parse_many_fields(&lowered, limits, head)
         }
         [b'H', b'T', b'T', b'P', b'/', b'1', ..] => Err(RequestError::RequestLine),
         // A version that has not arrived whole is judged by its major digit.
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9'] => Err(RequestError::Version),
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.'] => Err(RequestError::Version),
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9']
+        | [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.']
+        | [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Err(RequestError::Version)
         }
         _ => Err(RequestError::RequestLine),
     }
+}
+
+/// A target with raw bytes that are not UTF-8, which `httparse` does not take: they are
+/// percent-encoded, as Traefik forwards them.
+#[cold]
+#[inline(never)]
+fn parse_raw_bytes(
+    input: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, RequestError> {
+    let line = request_line(input);
+    let first = memchr::memchr(b' ', &input[line.clone()]).map(|space| line.start + space);
+    let last = memchr::memrchr(b' ', &input[line.clone()]).map(|space| line.start + space);
+    let (Some(first), Some(last)) = (first, last) else {
+        return Err(RequestError::RequestLine);
+    };
+    // With the space before it, so that it cannot be empty.
+    let target = &input[first..last];
+    if target.is_empty()
+        || std::str::from_utf8(target).is_ok()
+        || input.len() > limits.request_head_bytes()
+    {
+        return Err(RequestError::RequestLine);
+    }
+    let mut escaped = input[..first].to_vec();
+    for &byte in target {
+        if byte.is_ascii() {
+            escaped.push(byte)
+        } else {
+            push_escape(byte, &mut escaped)
+        }
+    }
+    let grown = escaped.len() - last;
+    escaped.extend_from_slice(&input[last..]);
+    let Some(consumed) = parse_many_fields(&escaped, limits, head)? else {
+        return Ok(None);
+    };
+    if head.target_form == TargetForm::Origin {
+        // All is well but for the encoding: take path and query as they came.
+        head.receive_origin(&target[1..])
+            .map_err(|_| RequestError::Target)?;
+    }
+    Ok(Some(consumed - grown))
+}
+
+/// Where the request line stands, as far as it has arrived, without its CRLF.
+fn request_line(input: &[u8]) -> std::ops::Range<usize> {
+    let start = input
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    let rest = &input[start..];
+    start..start + memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len())
 }
 
 #[inline]
@@ -213,7 +256,9 @@ fn take_fields(
     head.fields.receive(&block[base..]);
     for header in headers {
         let name = header.name.as_bytes();
-        let start = offset_in(block, name).ok_or(RequestError::FieldName)? - base;
+        let start = offset_in(block, name)
+            .and_then(|at| at.checked_sub(base))
+            .ok_or(RequestError::FieldName)?;
         if name.len() > MAX_NAME_BYTES {
             return Err(RequestError::FieldName);
         }
@@ -352,7 +397,6 @@ fn refusal(error: Error) -> RequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::message::TargetForm;
 
     fn parse(input: &[u8]) -> Result<RequestHead, RequestError> {
         let mut head = RequestHead::new();
@@ -367,6 +411,10 @@ mod tests {
 
     fn parsed(input: &str) -> RequestHead {
         parse(input.as_bytes()).unwrap_or_else(|error| panic!("{input:?}: {error}"))
+    }
+
+    fn parsed_bytes(input: &[u8]) -> RequestHead {
+        parse(input).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn refused(input: &str) -> RequestError {
@@ -459,6 +507,33 @@ mod tests {
         for path in ["/%zz", "/%", "/%2"] {
             let input = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_eq!(refused(&input), RequestError::Target);
+        }
+    }
+
+    #[test]
+    fn raw_bytes_in_a_target_are_encoded() {
+        let mut head = RequestHead::new();
+        let input = b"GET /a\xe9\xff?\xe9 HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for end in 0..input.len() - 4 {
+            let parsed = parse_request(&input[..end], &Limits::default(), &mut head);
+            assert_eq!(parsed, Ok(None), "{end}");
+        }
+        let parsed = parse_request(input, &Limits::default(), &mut head);
+        assert_eq!(parsed, Ok(Some(input.len() - 4)));
+        assert_eq!(
+            (head.path(), head.query()),
+            (&b"/a%E9%FF"[..], Some(&b"\xe9"[..]))
+        );
+        let head = parsed_bytes(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(
+            (head.path(), head.route_path()),
+            (&b"/%C3%A9"[..], &b"/\xc3\xa9"[..])
+        );
+        for input in [
+            &b"G\xe9T / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"GET \xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert_eq!(parse(input).map(|_| ()).unwrap_err().status(), 400);
         }
     }
 

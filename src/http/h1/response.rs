@@ -131,7 +131,9 @@ fn take_fields(
     head.fields.receive(&block[base..]);
     for header in headers {
         let name = header.name.as_bytes();
-        let start = offset_in(block, name).ok_or(ResponseError::Field)? - base;
+        let start = offset_in(block, name)
+            .and_then(|at| at.checked_sub(base))
+            .ok_or(ResponseError::Field)?;
         if name.len() > MAX_NAME_BYTES {
             return Err(ResponseError::Field);
         }

@@ -373,7 +373,9 @@ mod tests {
             let input = format!("{method} {target} HTTP/1.1\r\nHost: h:1\r\n{lines}{framing}\r\n");
             let mut first = RequestHead::new();
             let parsed = parse_request(input.as_bytes(), &Limits::default(), &mut first);
-            prop_assume!(matches!(parsed, Ok(Some(_))));
+            if !matches!(parsed, Ok(Some(_))) {
+                return Ok(()); // about one in five: a broken escape, CONNECT
+            }
             hop::prepare_request(&mut first);
             let mut once = Vec::new();
             write_request(&first, &mut once);
