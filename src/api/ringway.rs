@@ -164,7 +164,7 @@ fn timeout(params: &Params) -> Result<Duration, InvalidRequest> {
 }
 
 /// `/api/ringway/explain`: the request is described by `url` and, where they matter, `method`, `header`
-/// (`Name:value`, repeatable), `entrypoint` and `client`.
+/// (`Name:value`, repeatable), `entrypoint` and `client`. `format=text` asks for the form that people read.
 pub(super) fn explain(
     state: &ApiState,
     published: &Published,
@@ -183,21 +183,27 @@ pub(super) fn explain(
     };
     let headers = params.all("header").map(|header| {
         let (name, value) = header.split_once(':')?;
-        Some((name.trim(), value.trim()))
+        Some((name.trim().to_owned(), value.trim().to_owned()))
     });
     let headers: Option<Vec<_>> = headers.collect();
     let headers =
         headers.ok_or_else(|| InvalidRequest("header: expected Name:value".to_owned()))?;
     let entry_point = params.get("entrypoint");
     let question = Question {
-        method: or("method", "GET"),
-        url: params.get("url"),
-        headers: &headers,
-        entry_point: (!entry_point.is_empty()).then_some(entry_point),
+        method: or("method", "GET").to_owned(),
+        url: params.get("url").to_owned(),
+        headers,
+        entry_point: (!entry_point.is_empty()).then(|| entry_point.to_owned()),
         client,
     };
-    explain::explain(published, &state.facts.explained, &question)
-        .map_err(|error| InvalidRequest(error.to_string()))
+    let facts = &state.facts;
+    explain::explain(
+        published,
+        &facts.routed_entry_points,
+        &facts.default_entry_points,
+        &question,
+    )
+    .map_err(InvalidRequest)
 }
 
 /// `/debug/vars`: numbers of this process, for debugging. No command line and no environment: they may hold

@@ -120,7 +120,7 @@ impl Answers {
 
     pub(super) async fn of(&self, method: &Method, path: &str, query: &str) -> Response<ApiBody> {
         let Some(endpoint) = Endpoint::new(path, &self.settings) else {
-            return error(StatusCode::NOT_FOUND, "404 page not found\n".to_owned());
+            return text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned());
         };
         if method != Method::GET {
             return response(StatusCode::METHOD_NOT_ALLOWED, ApiBody::Whole(Bytes::new()));
@@ -170,7 +170,13 @@ impl Answers {
                 drop(published);
                 json(&Generations::ask(&self.state, params).await?)
             }
-            Endpoint::Explain => json(&explain(&self.state, &published, params)?),
+            Endpoint::Explain => {
+                let explained = explain(&self.state, &published, params)?;
+                match params.get("format") {
+                    "text" => text(StatusCode::OK, explained.to_string()),
+                    _ => json(&explained),
+                }
+            }
             Endpoint::DebugVars => json(&super::ringway::Process::now(&self.state)),
         })
     }
@@ -243,10 +249,10 @@ fn paged(mut response: Response<ApiBody>, page: &Page) -> Response<ApiBody> {
 fn message(status: StatusCode, text: &str) -> Response<ApiBody> {
     let mut json = serde_json::json!({ "message": text }).to_string();
     json.push('\n');
-    error(status, json)
+    self::text(status, json)
 }
 
-fn error(status: StatusCode, text: String) -> Response<ApiBody> {
+fn text(status: StatusCode, text: String) -> Response<ApiBody> {
     let mut response = response(status, ApiBody::Whole(text.into()));
     let fields = response.headers_mut();
     fields.insert(

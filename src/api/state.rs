@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::config::statics::{EntryPoint, StaticConfig};
-use crate::plan::explain::EntryPointFacts;
+use crate::exchange::EntryPointSettings;
 use crate::plan::{Position, Published};
 
 /// What the process is and was started with.
@@ -17,8 +17,10 @@ use crate::plan::{Position, Published};
 pub struct ApiFacts {
     /// Entry points by name.
     pub entry_points: BTreeMap<Arc<str>, EntryPoint>,
-    /// The same as explaining sees them, in the order in which the shards count them.
-    pub explained: Box<[EntryPointFacts]>,
+    /// Those that take HTTP as the shards have them, in the shards' order.
+    pub routed_entry_points: Box<[EntryPointSettings]>,
+    /// Names of the entry points of routers that name none.
+    pub default_entry_points: Box<[Arc<str>]>,
     /// Names of the providers that are configured, as Traefik's overview has them (`File`).
     pub providers: Box<[Arc<str>]>,
     /// Whether requests are logged.
@@ -34,11 +36,16 @@ pub struct ApiFacts {
 }
 
 impl ApiFacts {
-    /// The facts of a process that starts now with this static configuration.
+    /// The facts of a process that starts now with this static configuration. `routed_entry_points` are those that
+    /// take HTTP as the shards have them, in the shards' order; `default_entry_points` those of routers that name none.
     ///
     /// # Errors
     /// The kernel has no random bytes to give.
-    pub fn new(config: &StaticConfig) -> std::io::Result<Self> {
+    pub fn new(
+        config: &StaticConfig,
+        routed_entry_points: impl Into<Box<[EntryPointSettings]>>,
+        default_entry_points: impl Into<Box<[Arc<str>]>>,
+    ) -> std::io::Result<Self> {
         let providers = &config.providers;
         let api = config.api.as_deref();
         Ok(Self {
@@ -47,7 +54,8 @@ impl ApiFacts {
                 .iter()
                 .map(|(name, entry_point)| (Arc::from(&**name), entry_point.clone()))
                 .collect(),
-            explained: EntryPointFacts::all(config),
+            routed_entry_points: routed_entry_points.into(),
+            default_entry_points: default_entry_points.into(),
             providers: providers.file.iter().map(|_| "File".into()).collect(),
             access_log: config.access_log.is_some(),
             disable_dashboard_ad: api.is_some_and(|api| api.disable_dashboard_ad),

@@ -6,6 +6,7 @@ mod recorded;
 mod serving;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
@@ -15,7 +16,9 @@ use super::routes::Answers;
 use super::{ApiFacts, ApiSettings, ApiState};
 use crate::config::dynamic::{ObjectKey, decode_text};
 use crate::config::format::Format;
-use crate::config::statics::{Disk, StaticConfig, load};
+use crate::config::statics::{Disk, Protocol, StaticConfig, load};
+use crate::exchange::EntryPointSettings;
+use crate::http::{ForwardedPolicy, Limits, Semicolons, Underscores};
 use crate::plan::{
     Entry, MergedChange, ObjectChange, PlanSettings, Planner, Position, ProviderState,
 };
@@ -60,14 +63,17 @@ impl Proxy {
     fn new(flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let config = load(&flags, &[], &Disk).expect("the flags are good").config;
-        let facts = ApiFacts::new(&config).unwrap();
-        let names = |is_wanted: fn(&crate::plan::explain::EntryPointFacts) -> bool| {
-            let points = facts.explained.iter().filter(|point| is_wanted(point));
-            points.map(|point| Arc::clone(&point.name)).collect()
-        };
+        let routed = routed_entry_points(&config);
+        let names: Vec<_> = routed.iter().map(|point| Arc::clone(&point.name)).collect();
+        let defaults: Vec<_> = names
+            .iter()
+            .filter(|name| &***name != "traefik")
+            .cloned()
+            .collect();
+        let facts = ApiFacts::new(&config, routed, defaults.clone()).unwrap();
         let planner = Planner::new(PlanSettings {
-            entry_points: names(|_| true),
-            default_entry_points: names(|point| point.is_default),
+            entry_points: names,
+            default_entry_points: defaults,
             precedence: vec!["file".into()],
             internal_services: internal::services(&config),
             ..PlanSettings::default()
@@ -147,6 +153,27 @@ impl Proxy {
             },
         }
     }
+}
+
+fn routed_entry_points(config: &StaticConfig) -> Vec<EntryPointSettings> {
+    let points = config.entry_points.iter();
+    let points = points.filter(|(_, point)| point.address.protocol() == Protocol::Tcp);
+    let settings = points.map(|(name, point)| EntryPointSettings {
+        name: Arc::from(&**name),
+        port: point.address.port(),
+        forwarded: ForwardedPolicy::default(),
+        proxy_protocol: None,
+        read_timeout: Duration::ZERO,
+        write_timeout: Duration::ZERO,
+        idle_timeout: Duration::ZERO,
+        keep_alive_max_time: Duration::ZERO,
+        keep_alive_max_requests: 0,
+        limits: Limits::default(),
+        sanitize_path: true,
+        semicolons: Semicolons::Separate,
+        underscores: Underscores::Keep,
+    });
+    settings.collect()
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -221,7 +221,9 @@ fn explaining_is_offered_and_its_question_checked() {
         "http://127.0.0.1:1"
     );
     assert_eq!(answer["entryPoint"], "web");
-    assert_eq!(answer["request"]["client"], "10.0.0.1");
+    let text = ask("format=text&url=http://a.test:28181/x&header=X-A:b");
+    assert!(text.text.contains("r@file"), "{}", text.text);
+    assert_eq!(text.content_type, "text/plain; charset=utf-8");
     assert_eq!(
         ask("url=http://a.test:28181/x").json()["router"],
         Value::Null
