@@ -10,7 +10,7 @@ use super::item::{Item, Place};
 use super::reach::Reached;
 use super::state::ApiFacts;
 use crate::config::dynamic::Kind;
-use crate::config::statics::EntryPoint;
+use crate::config::statics::{EntryPoint, UnderscoreHeaders};
 use crate::plan::{ObjectStatus, Published, Status};
 
 /// How many objects there are, and how many are not as configured.
@@ -131,27 +131,18 @@ fn timestamp(time: SystemTime) -> String {
     jiff::Timestamp::from_nanosecond(nanos).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-/// An entry point under its name.
-#[derive(Debug, Serialize)]
-pub(super) struct NamedEntryPoint<'a> {
-    #[serde(flatten)]
-    config: &'a EntryPoint,
-    name: &'a str,
-}
-
-impl ApiFacts {
-    /// Every entry point, by name.
-    pub(super) fn entry_points(&self) -> impl Iterator<Item = NamedEntryPoint<'_>> {
-        self.entry_points
-            .iter()
-            .map(|(name, config)| NamedEntryPoint { config, name })
+/// An entry point under its name, as Traefik shows it.
+pub(super) fn named_entry_point(name: &str, config: &EntryPoint) -> serde_json::Value {
+    // An entry point is a map of texts, numbers and maps; such a value always exists.
+    let mut shown = serde_json::to_value(config).unwrap_or_default();
+    shown["name"] = name.into();
+    // Traefik knows "not configured" here and shows nothing then.
+    if let Some(http) = shown.get_mut("http").and_then(|http| http.as_object_mut())
+        && config.http.underscore_headers_strategy == UnderscoreHeaders::Keep
+    {
+        http.remove("underscoreHeadersStrategy");
     }
-
-    /// One entry point.
-    pub(super) fn entry_point(&self, name: &str) -> Option<NamedEntryPoint<'_>> {
-        let (name, config) = self.entry_points.get_key_value(name)?;
-        Some(NamedEntryPoint { config, name })
-    }
+    shown
 }
 
 /// The collections of `/api/rawdata`, in Traefik's order.
@@ -166,8 +157,12 @@ const COLLECTIONS: [(&str, Kind); 8] = [
     ("udpServices", Kind::UdpService),
 ];
 
-/// `/api/rawdata`: every object, written while it is sent.
-pub(super) fn raw_data(published: Arc<Published>, reached: Arc<Reached>) -> ApiBody {
+/// `/api/rawdata`: every object, written while it is sent. A slow client keeps objects alive, but no snapshot.
+pub(super) fn raw_data(published: &Published, reached: Arc<Reached>) -> ApiBody {
+    let published = Published {
+        objects: published.objects.clone(),
+        ..Published::default()
+    };
     let mut collections = COLLECTIONS.into_iter();
     let mut open: Option<std::vec::IntoIter<Arc<ObjectStatus>>> = None;
     let mut before_collection = '{';

@@ -145,15 +145,15 @@ impl Answers {
             Endpoint::Overview => json(&Overview::new(&published, facts)),
             Endpoint::RawData => {
                 let reached = self.reached(&published);
-                json_body(raw_data(published, reached))
+                json_body(raw_data(&published, reached))
             }
             Endpoint::EntryPoints => {
-                let all: Vec<_> = facts.entry_points().collect();
+                let all: Vec<_> = facts.entry_points.values().collect();
                 let page = Page::new(params, all.len())?;
                 paged(json(&all[page.range.clone()]), &page)
             }
-            Endpoint::EntryPoint(name) => match facts.entry_point(&name) {
-                Some(entry_point) => json(&entry_point),
+            Endpoint::EntryPoint(name) => match facts.entry_points.get(&*name) {
+                Some(entry_point) => json(entry_point),
                 None => not_found("entry point", &name),
             },
             Endpoint::List(kind) => self.list(&published, kind, params)?,

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::config::statics::{EntryPoint, StaticConfig};
+use super::overview::named_entry_point;
+use crate::config::statics::StaticConfig;
 use crate::exchange::EntryPointSettings;
 use crate::plan::{Position, Published};
 
 /// What the process is and was started with.
 #[derive(Clone, Debug)]
 pub struct ApiFacts {
-    /// Entry points by name.
-    pub entry_points: BTreeMap<Arc<str>, EntryPoint>,
+    /// Every entry point by name, as the API shows it.
+    pub entry_points: BTreeMap<Arc<str>, serde_json::Value>,
     /// Those that take HTTP as the shards have them, in the shards' order.
     pub routed_entry_points: Box<[EntryPointSettings]>,
     /// Names of the entry points of routers that name none.
@@ -52,7 +53,7 @@ impl ApiFacts {
             entry_points: config
                 .entry_points
                 .iter()
-                .map(|(name, entry_point)| (Arc::from(&**name), entry_point.clone()))
+                .map(|(name, own)| (Arc::from(&**name), named_entry_point(name, own)))
                 .collect(),
             routed_entry_points: routed_entry_points.into(),
             default_entry_points: default_entry_points.into(),

@@ -43,46 +43,33 @@ fn models() -> (Proxy, Value) {
     (proxy, answers)
 }
 
-/// Deliberate differences: the texts of rule errors, and users of basicAuth are secret.
-fn with_deviations(mut item: Value) -> Value {
-    if let Some(errors) = item.get_mut("error").and_then(Value::as_array_mut) {
-        for error in errors {
-            if error
-                .as_str()
-                .unwrap()
-                .starts_with("error while parsing rule")
-            {
-                *error = json!("(rule error)");
-            }
-            if error.as_str().unwrap().starts_with("rule: ") {
-                *error = json!("(rule error)");
-            }
+/// Deliberate differences, removed: the texts of rule errors; users are secret; what nothing refers to shows its
+/// errors too, which Traefik never finds.
+fn without_deviations(item: &Value) -> Value {
+    let mut item = item.clone();
+    let fields = item.as_object_mut().unwrap();
+    if fields["status"] == "enabled" {
+        fields.remove("error");
+    }
+    let errors = fields.get_mut("error").and_then(Value::as_array_mut);
+    for error in errors.into_iter().flatten() {
+        let text = error.as_str().unwrap();
+        if text.starts_with("error while parsing rule") || text.starts_with("rule: ") {
+            *error = json!("(rule error)");
         }
     }
     for kind in ["basicAuth", "digestAuth"] {
-        if let Some(users) = item[kind].get_mut("users").and_then(Value::as_array_mut) {
+        let users = fields.get_mut(kind).and_then(|auth| auth.get_mut("users"));
+        if let Some(users) = users.and_then(Value::as_array_mut) {
             users.fill(json!("xxxx"));
-        }
-    }
-    if item[kind_of_null()].is_null() {
-        item.as_object_mut().unwrap().remove(kind_of_null());
-    }
-    for kind in ["basicAuth", "digestAuth"] {
-        if item[kind].is_null() {
-            item.as_object_mut().unwrap().remove(kind);
         }
     }
     item
 }
 
-/// Indexing a missing key mutably adds a null; this names the key that does.
-const fn kind_of_null() -> &'static str {
-    "(none)"
-}
-
 fn assert_items(found: &Value, expected: &Value, what: &str) {
-    let found = with_deviations(found.clone());
-    let expected = with_deviations(expected.clone());
+    let found = without_deviations(found);
+    let expected = without_deviations(expected);
     assert_eq!(
         found, expected,
         "{what}:\nfound    {found}\nexpected {expected}"
@@ -115,14 +102,12 @@ fn assert_list(proxy: &Proxy, recorded: &Value, path: &str) {
 #[test]
 fn lists_are_traefiks() {
     let (proxy, recorded) = recorded();
-    for path in [
-        "http/routers",
-        "http/services",
-        "http/middlewares",
-        "entrypoints",
-    ] {
+    for path in ["http/routers", "http/services", "http/middlewares"] {
         assert_list(&proxy, &recorded, path);
     }
+    let entry_points = proxy.get("/api/entrypoints");
+    assert_eq!(entry_points.json(), recorded["entrypoints"]);
+    assert_eq!(entry_points.next_page, Some(1));
 }
 
 #[test]
@@ -177,7 +162,8 @@ fn models_and_references_are_shown_as_traefik_shows_them() {
             assert_items(&found, expected, name);
         }
     }
-    assert_list(&proxy, &recorded, "entrypoints");
+    let entry_points = proxy.get("/api/entrypoints").json();
+    assert_eq!(entry_points, recorded["entrypoints"]);
 }
 
 #[test]
