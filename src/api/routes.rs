@@ -159,7 +159,7 @@ impl Answers {
             Endpoint::List(kind) => self.list(&published, kind, params)?,
             Endpoint::Item(kind, name) => match published.object(kind, &name) {
                 Some(object) => {
-                    let reached = self.reached(&published);
+                    let reached = self.reached_of(&published, kind);
                     json(&Item::new(object, &reached, Place::List))
                 }
                 None => not_found(noun(kind), &name),
@@ -191,7 +191,7 @@ impl Answers {
         let page = Page::new(params, objects.len())?;
         objects.truncate(page.range.end);
         objects.drain(..page.range.start);
-        let reached = self.reached(published);
+        let reached = self.reached_of(published, kind);
         let mut objects = objects.into_iter();
         let mut separator = b'[';
         let body = ApiBody::pieces(move |out| {
@@ -205,6 +205,14 @@ impl Answers {
             Ok(true)
         });
         Ok(paged(json_body(body), &page))
+    }
+
+    /// What items of this kind need to know of what requests can reach: nothing, unless others refer to them.
+    fn reached_of(&self, published: &Arc<Published>, kind: Kind) -> Arc<Reached> {
+        match kind {
+            Kind::HttpService | Kind::HttpMiddleware => self.reached(published),
+            _ => Arc::default(),
+        }
     }
 
     fn reached(&self, published: &Arc<Published>) -> Arc<Reached> {
