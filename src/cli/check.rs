@@ -334,6 +334,7 @@ impl Check {
             if message.level == Level::Info {
                 continue;
             }
+            let message = &without_repetition(message, &outcome.planned.log);
             let (name, provider) = message
                 .name
                 .rsplit_once('@')
@@ -458,6 +459,31 @@ fn severity(message: &Message) -> Severity {
     } else {
         Severity::Warning
     }
+}
+
+/// A router repeats what is wrong with its service or middleware; the place of that is there.
+fn without_repetition(message: &Message, all: &[Message]) -> Message {
+    let mut message = message.clone();
+    if message.kind == Kind::HttpRouter {
+        let cause = all.iter().find(|other| {
+            other.kind != Kind::HttpRouter
+                && other.level == Level::Error
+                && message.text.contains(&*other.text)
+        });
+        if let Some(cause) = cause {
+            let word = if cause.kind == Kind::HttpService {
+                "service"
+            } else {
+                "middleware"
+            };
+            message.text = format!(
+                "the {word} \"{}\" is disabled by its own errors, and this router with it",
+                cause.name
+            )
+            .into();
+        }
+    }
+    message
 }
 
 /// A message of the plan with the place that it speaks of.

@@ -219,3 +219,25 @@ fn the_json_form_has_findings_and_summary() {
     assert_eq!(json["findings"][0]["line"], 5);
     assert_eq!(json["summary"]["errors"], 1);
 }
+
+#[test]
+fn a_router_points_to_its_broken_service_instead_of_repeating_its_errors() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("http://127.0.0.1:9001", "127.0.0.1:9001"),
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:5:16: error: http.routers.api.service: "),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[0].contains("\"backend@file\" is disabled by its own errors"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[1].contains("http.services.backend: "),
+        "{findings:#?}"
+    );
+}

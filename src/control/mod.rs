@@ -30,6 +30,7 @@ pub mod serve;
 pub mod settings;
 pub mod shards;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -77,9 +78,10 @@ pub fn run_until(loaded: &Loaded, stop: Stop, on_ready: Option<OnReady>) -> Exit
         tracing::warn!("{}: {warning}", loaded.source);
     }
     start(&loaded.config, logging, stop, on_ready).unwrap_or_else(|reason| {
-        // The log may be a file: whoever started the process sees this.
         eprintln!("ringway: {reason}");
-        tracing::error!("{reason}");
+        if !loaded.config.log.file_path.is_empty() {
+            tracing::error!("{reason}");
+        }
         ExitCode::FAILURE
     })
 }
@@ -98,6 +100,12 @@ fn start(
     let addresses: Vec<SocketAddr> = entry_points.iter().map(|state| state.address).collect();
     let woken = wake.clone();
     let wake_control: Wake = Arc::new(move || woken.notify_one());
+    // Providers first: they read while the shards start.
+    let (emit, outcomes) = mpsc::unbounded_channel();
+    // The receiver lives until the process ends.
+    let emit = move |outcome| drop(emit.send(outcome));
+    let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
+    let file = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
         &TeamSettings {
             config,
@@ -113,11 +121,6 @@ fn start(
         .build()
         .map_err(|error| format!("the control thread's runtime cannot start: {error}"))?;
     let broadcast = Broadcast::new(team.links, published.generation);
-    let (emit, outcomes) = mpsc::unbounded_channel();
-    // The receiver lives until the process ends.
-    let emit = move |outcome| drop(emit.send(outcome));
-    let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
-    let file = start_providers(config, &worker).map_err(no_thread)?;
     let code = tokio::task::LocalSet::new().block_on(&runtime, async {
         let (resolver, addresses) = Resolver::new(SystemLookup::new());
         let serving = Serving {
@@ -139,6 +142,7 @@ fn start(
                 }
             }),
             on_ready,
+            forgotten: VecDeque::new(),
         };
         serving.run(stop).await
     });

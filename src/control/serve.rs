@@ -13,6 +13,7 @@
 //! | ready | listen | 200 |
 //! | terminating: `requestAcceptGraceTimeout`, then `graceTimeOut` per entry point | close in turn | `terminatingStatusCode` |
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,6 +33,7 @@ use super::resolver::{Lookup, Resolver};
 use crate::plan::{Level, Message, Published};
 use crate::provider::file::FileProvider;
 use crate::router::mailbox::{Drain, EntryPointListener, Health, NameAddresses, ToShard};
+use crate::service::NameId;
 
 /// How often to look after what nothing wakes for: alarms, threads that have ended.
 const TICK: Duration = Duration::from_millis(250);
@@ -83,6 +85,8 @@ pub struct Serving<L> {
     pub reopen_logs: Box<dyn Fn()>,
     /// Called once, when traffic is served.
     pub on_ready: Option<OnReady>,
+    /// Names that no server has from a generation on; shards may use them until it is effective.
+    pub forgotten: VecDeque<(u64, NameId)>,
 }
 
 /// Told where the entry points listen.
@@ -182,7 +186,7 @@ impl<L: Lookup> Serving<L> {
                 _ = signals.interrupt.recv() => return Ok(()),
                 () = &mut stop => return Ok(()),
             }
-            let effective = self.broadcast.pump(Instant::now());
+            let effective = self.pump(Instant::now());
             if let Phase::Applying(generation) = phase
                 && effective >= generation
             {
@@ -211,12 +215,23 @@ impl<L: Lookup> Serving<L> {
             tracing::debug!(generation, "Configuration sent to shards");
             self.broadcast.apply(&changes, now);
         }
-        // After the change: until then a shard may still choose a server of that name.
         for (name, _) in planned.names_removed {
             self.resolver.remove(name);
-            self.broadcast.forget_name(name, now);
+            self.forgotten.push_back((generation, name));
         }
         (all_reported && phase == Phase::Waiting).then_some(generation)
+    }
+
+    /// Takes in what shards say; forgets names that no shard can use any more.
+    fn pump(&mut self, now: Instant) -> u64 {
+        let effective = self.broadcast.pump(now);
+        while let Some((_, name)) = self
+            .forgotten
+            .pop_front_if(|(generation, _)| *generation <= effective)
+        {
+            self.broadcast.forget_name(name, now);
+        }
+        effective
     }
 
     fn become_ready(&mut self) -> Result<(), String> {
@@ -343,7 +358,7 @@ impl<L: Lookup> Serving<L> {
                 self.broadcast
                     .send(now, |_| ToShard::Drain(Drain { entry_point, grace }));
             }
-            self.broadcast.pump(now);
+            self.pump(now);
             let next = match closing.peek() {
                 Some((accept, ..)) => start + *accept,
                 None if self.broadcast.drained() => return,

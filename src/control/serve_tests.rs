@@ -66,7 +66,12 @@ fn shard(inbox: ShardInbox, seen: Arc<Mutex<Seen>>, held: Arc<AtomicBool>) -> Jo
                     }
                 }
                 ToShard::Addresses(addresses) => seen.addresses.push(addresses),
-                ToShard::ForgetName(_) => {}
+                ToShard::ForgetName(name) => {
+                    let known = seen.addresses.len();
+                    seen.addresses.retain(|addresses| addresses.name != name);
+                    assert!(seen.addresses.len() < known, "an unknown name is forgotten");
+                    assert!(seen.generation > 1, "forgotten while it may still be used");
+                }
                 ToShard::Listen(listen) => seen.listeners.push(listen.listener),
                 ToShard::Health(health) => seen.health.push(health),
                 ToShard::Drain(drain) => {
@@ -263,6 +268,7 @@ fn build(
         startup_timeout: options.startup_timeout,
         reopen_logs: Box::new(|| {}),
         on_ready: None,
+        forgotten: VecDeque::new(),
     }
 }
 
@@ -334,6 +340,22 @@ fn upstream_names_are_resolved_for_every_shard() {
         seen.addresses.unwrap().to_vec(),
         vec![IpAddr::from([192, 0, 2, 7])]
     );
+    assert_eq!(scene.end(), ExitCode::SUCCESS);
+}
+
+#[test]
+fn a_name_is_forgotten_only_once_no_shard_can_use_it() {
+    let mut scene = Scene::start(Options::default());
+    scene.wait("addresses", |scene| {
+        scene.all(|seen| seen.addresses.len() == 1)
+    });
+    scene.held.store(true, Ordering::SeqCst);
+    std::fs::write(scene.file(), ROUTE.replace("origin.test", "127.0.0.1")).unwrap();
+    scene.wait("published", |scene| scene.generations.published() == 2);
+    scene.held.store(false, Ordering::SeqCst);
+    scene.wait("forgotten", |scene| {
+        scene.all(|seen| seen.addresses.is_empty())
+    });
     assert_eq!(scene.end(), ExitCode::SUCCESS);
 }
 

@@ -240,7 +240,7 @@ impl Planner {
         if object.entry == Entry::Absent && self.graph.find(object.kind, &object.name).is_none() {
             return;
         }
-        let node = self.graph.intern(object.kind, &object.name);
+        let node = self.graph.intern_shared(object.kind, &object.name);
         let input = &mut self.graph.data_mut(node).input;
         let was_present = input.is_present();
         match object.last_good {
@@ -261,7 +261,7 @@ impl Planner {
         let settings = Arc::clone(&self.settings);
         for (name, internal) in &settings.internal_services {
             let name: Arc<str> = format!("{name}@{}", names::INTERNAL).into();
-            let node = self.graph.intern(Kind::HttpService, &name);
+            let node = self.graph.intern_shared(Kind::HttpService, &name);
             let service = Arc::new(Service {
                 name,
                 state: self.identities.state(),

@@ -104,11 +104,9 @@ impl Planner {
 
     fn members(&mut self, chain: &str, members: &[Box<str>]) -> Vec<NodeId> {
         let provider = provider_of(chain);
-        let names = members
-            .iter()
-            .map(|member| Arc::from(&*qualify(member, provider)));
+        let names = members.iter().map(|member| qualify(member, provider));
         names
-            .map(|name: Arc<str>| self.graph.intern(Kind::HttpMiddleware, &name))
+            .map(|name| self.graph.intern(Kind::HttpMiddleware, &name))
             .collect()
     }
 
@@ -122,7 +120,7 @@ impl Planner {
             return Ok(None);
         };
         let name = qualify(&service, provider_of(referrer));
-        let node = self.graph.intern(Kind::HttpService, &Arc::from(&*name));
+        let node = self.graph.intern(Kind::HttpService, &name);
         references.push(node);
         service_link(&self.graph, node).map(Some)
     }

@@ -108,7 +108,7 @@ impl Planner {
             }
             _ => None,
         };
-        let mut input = item.input.clone();
+        let mut input = std::mem::take(&mut self.graph.data_mut(node).input);
         let chosen = input.choose(|object| {
             let Object::HttpRouter(config) = object else {
                 unreachable!("a router's node holds routers");
@@ -171,7 +171,7 @@ impl Planner {
                 references.push(self.graph.intern(kind, &name));
             }
             if split.is_generated {
-                references.push(self.graph.intern(Kind::HttpRouter, &split.name));
+                references.push(self.graph.intern_shared(Kind::HttpRouter, &split.name));
             }
         }
         references

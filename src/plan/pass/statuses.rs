@@ -35,6 +35,19 @@ impl Planner {
 
     /// Notes what a router began and ceased to name.
     pub(super) fn update_uses(&self, before: &[Instance], now: &[Instance], pass: &mut Pass) {
+        let key = |instance: &Instance| {
+            let ObjectStatus {
+                name,
+                object,
+                router,
+                ..
+            } = &*instance.status;
+            let model = router.as_ref().and_then(|router| router.model.clone());
+            (Arc::clone(name), object.clone(), model)
+        };
+        if before.iter().map(key).eq(now.iter().map(key)) {
+            return;
+        }
         let (before, now) = (self.uses(before), self.uses(now));
         if before != now {
             pass.ended_uses.extend(before);
