@@ -247,7 +247,8 @@ impl Reader {
         let settled = !self.reported || look.again.is_none();
         let error = self.errors(settled);
         let nothing_good = self.files.values().all(|state| !state.read);
-        let first = !self.reported && !(nothing_good && error.is_some());
+        let only_errors = nothing_good && error.is_some();
+        let first = !self.reported && !only_errors;
         let error_changed = error != self.error;
         if first {
             self.reported = true;
