@@ -107,6 +107,7 @@ impl Drop for ApiServer {
 
 async fn serve(listener: UnixListener, answers: Arc<Answers>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut has_warned = false;
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -121,7 +122,12 @@ async fn serve(listener: UnixListener, answers: Arc<Answers>) {
             }
         };
         if !is_own(&stream) {
-            tracing::warn!("Another process tried to connect to the API's private socket");
+            if !std::mem::replace(&mut has_warned, true) {
+                tracing::warn!(
+                    "Another process tried to connect to the API's private socket; it was refused, and \
+                     further ones will be without a word"
+                );
+            }
             continue;
         }
         let answers = Arc::clone(&answers);
