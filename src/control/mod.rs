@@ -39,11 +39,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
+use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState};
 use crate::config::statics::{Loaded, StaticConfig};
 use crate::io::open_files;
 use crate::observe::access_log::AccessLog;
 use crate::observe::format::LineFormat;
-use crate::plan::Planner;
+use crate::plan::{Planner, Published};
 use crate::provider::file::FileProvider;
 use crate::provider::internal;
 use crate::router::mailbox::Wake;
@@ -109,6 +110,7 @@ fn start(
     let (emit, outcomes) = mpsc::unbounded_channel();
     // The receiver lives until the process ends.
     let emit = move |outcome| drop(emit.send(outcome));
+    let api = start_api(config, &published, &addresses)?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
     let file = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
@@ -117,7 +119,7 @@ fn start(
             addresses: &addresses,
             snapshot: published.snapshot.clone(),
             access_log: access_log.as_ref(),
-            api: None,
+            api: api.as_ref().map(|(server, _)| server.socket()),
         },
         &wake_control,
     )?;
@@ -139,6 +141,7 @@ fn start(
             addresses,
             wake,
             published: Arc::new(ArcSwap::new(published)),
+            api: api.as_ref().map(|(_, state)| state.clone()),
             startup_timeout: config.ringway.startup_timeout.as_std(),
             reopen_logs: Box::new(move || {
                 logging.reopen();
@@ -152,6 +155,28 @@ fn start(
         serving.run(stop).await
     });
     Ok(code)
+}
+
+/// Starts the API if it is enabled.
+fn start_api(
+    config: &StaticConfig,
+    published: &Arc<Published>,
+    addresses: &[SocketAddr],
+) -> Result<Option<(ApiServer, Arc<ApiState>)>, String> {
+    let Some(api) = config.api.as_deref() else {
+        return Ok(None);
+    };
+    let entry_points: Vec<_> = settings::entry_points(config)
+        .zip(addresses)
+        .map(|((name, own), address)| settings::exchange(config, name, own, address.port()))
+        .collect();
+    let defaults = settings::default_entry_points(config);
+    let failed = |error: io::Error| format!("the API cannot start: {error}");
+    let facts = ApiFacts::new(config, entry_points, defaults).map_err(failed)?;
+    let shards = shards::placement(config).len();
+    let state = Arc::new(ApiState::new(facts, published.clone(), shards));
+    let server = ApiServer::start(ApiSettings::from(api), state.clone()).map_err(failed)?;
+    Ok(Some((server, state)))
 }
 
 fn no_thread(error: io::Error) -> String {

@@ -30,6 +30,7 @@ use super::broadcast::Broadcast;
 use super::listen::Claim;
 use super::planning::{Outcome, PlanWorker};
 use super::resolver::{Lookup, Resolver};
+use crate::api::ApiState;
 use crate::plan::{Level, Message, Published};
 use crate::provider::file::FileProvider;
 use crate::router::mailbox::{Drain, EntryPointListener, Health, NameAddresses, ToShard};
@@ -79,6 +80,8 @@ pub struct Serving<L> {
     pub wake: Arc<Notify>,
     /// The state of everything, for the API.
     pub published: Arc<ArcSwap<Published>>,
+    /// The API's view of all this, if it is enabled.
+    pub api: Option<Arc<ApiState>>,
     /// How long traffic waits for providers.
     pub startup_timeout: Duration,
     /// Opens log files anew (SIGUSR1).
@@ -207,6 +210,9 @@ impl<L: Lookup> Serving<L> {
             log_message(message);
         }
         let generation = planned.published.generation;
+        if let Some(api) = &self.api {
+            api.publish(planned.published.clone());
+        }
         self.published.store(planned.published);
         for (name, host) in planned.names_added {
             self.resolver.add(name, host);
@@ -225,6 +231,10 @@ impl<L: Lookup> Serving<L> {
     /// Takes in what shards say; forgets names that no shard can use any more.
     fn pump(&mut self, now: Instant) -> u64 {
         let effective = self.broadcast.pump(now);
+        if let Some(api) = &self.api {
+            let acknowledged = self.broadcast.acknowledged().enumerate();
+            acknowledged.for_each(|(shard, generation)| api.acknowledge(shard, generation));
+        }
         while let Some((_, name)) = self
             .forgotten
             .pop_front_if(|(generation, _)| *generation <= effective)

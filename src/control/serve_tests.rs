@@ -265,6 +265,7 @@ fn build(
         addresses,
         wake,
         published: Arc::new(ArcSwap::new(published)),
+        api: None,
         startup_timeout: options.startup_timeout,
         reopen_logs: Box::new(|| {}),
         on_ready: None,
