@@ -40,6 +40,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::statics::{Loaded, StaticConfig};
+use crate::io::open_files;
 use crate::observe::access_log::AccessLog;
 use crate::observe::format::LineFormat;
 use crate::plan::Planner;
@@ -92,6 +93,10 @@ fn start(
     stop: Stop,
     on_ready: Option<OnReady>,
 ) -> Result<ExitCode, String> {
+    match open_files::raise_limit() {
+        Ok(limit) => tracing::debug!(limit, "Open files"),
+        Err(error) => tracing::warn!("The limit of open files cannot be raised: {error}"),
+    }
     let entry_points = claim(config)?;
     let access_log = start_access_log(config)?;
     let wake = Arc::new(Notify::new());

@@ -407,11 +407,23 @@ fn log_message(message: &Message) {
         level,
         text,
     } = message;
+    let text = one_line(text);
     match level {
         Level::Error => tracing::error!(object = %kind, name = &**name, "{text}"),
         Level::Warning => tracing::warn!(object = %kind, name = &**name, "{text}"),
         Level::Info => tracing::info!(object = %kind, name = &**name, "{text}"),
     }
+}
+
+/// A rule with a caret below its error needs several lines; a log line has one.
+fn one_line(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(|line| line.trim().trim_start_matches('^').trim());
+    lines
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]

@@ -388,6 +388,15 @@ fn a_shard_that_never_drains_is_cut_after_the_grace_time() {
 }
 
 #[test]
+fn a_rule_error_fits_on_one_log_line() {
+    let text = "rule: Host(`a`) && Pth(`/x`)\n             ^^^ expected a matcher\nhint: did you mean `Path`?";
+    assert_eq!(
+        one_line(text),
+        "rule: Host(`a`) && Pth(`/x`); expected a matcher; hint: did you mean `Path`?"
+    );
+}
+
+#[test]
 fn the_end_of_a_shard_ends_the_process() {
     let scene = Scene::start(Options::default());
     scene.wait("start", |scene| scene.generations.effective() == 1);
