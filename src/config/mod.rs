@@ -7,7 +7,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`tree`] | the generic tree that every source becomes |
-//! | [`format`] | YAML and TOML to trees, with places and readable syntax errors |
+//! | [`mod@format`] | YAML and TOML to trees, with places and readable syntax errors |
 //! | [`decode`] | the rules of decoding: case, presence, lists, errors with paths |
 //! | [`dynamic`] | Traefik's dynamic schema: routers, services, middlewares, TLS |
 //! | [`statics`] | Traefik's static schema and how it is found: file, flags, environment |

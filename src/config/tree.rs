@@ -157,7 +157,8 @@ impl<'a> Node<'a> {
     }
 
     /// The value of a field compared without regard to case, inserted as null if it is missing. A node that is
-    /// not a map becomes an empty one first. Sources that arrive as paths (flags, environment, KV) build with it.
+    /// not a map becomes an empty one first. Sources that arrive as paths (flags, environment) build with it; it looks
+    /// at every key of the map, so a source with very many keys groups them itself and builds [`Value::Map`] directly.
     pub fn field_mut(&mut self, name: &str) -> &mut Node<'a> {
         if !matches!(self.value, Value::Map(_)) {
             self.value = Value::Map(Vec::new());
@@ -198,12 +199,19 @@ impl<'a> Node<'a> {
         self
     }
 
-    /// What the node is, for error texts: `a map`, `a list`, `"text"`, `nothing`.
+    /// What the node is, for error texts: `a map`, `a list`, `"text"`, `nothing`. Only a short word is quoted: a longer
+    /// text in the wrong place may be a password.
     pub fn describe(&self) -> String {
+        const LONGEST_WORD: usize = 16;
         match &self.value {
             Value::Null => "nothing".to_owned(),
-            Value::Scalar(text) if text.len() > 60 => "a text".to_owned(),
-            Value::Scalar(text) => format!("{text:?}"),
+            Value::Scalar(text)
+                if text.len() <= LONGEST_WORD
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+            {
+                format!("{text:?}")
+            }
+            Value::Scalar(_) => "a text".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         }

@@ -1,3 +1,206 @@
-//! x
+//! The control thread: starts everything, carries changes from providers to shards, and ends the process
+//! in order.
+//!
+//! ```text
+//! providers ──► planning (own thread) ──► serve (this thread) ──► broadcast ──► shards
+//!                                              │  ▲                  acknowledgements ──┘
+//!                                              │  └── resolver, signals
+//!                                              └────► published state ──► API
+//! ```
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`serve`] | the loop: readiness, signals, draining |
+//! | [`planning`] | watcher and planner on a thread of their own |
+//! | [`broadcast`] | one change to all shards; the effective generation |
+//! | [`resolver`] | names of upstream hosts |
+//! | [`listen`] | listening sockets |
+//! | [`shards`] | how many shards, where, with what |
+//! | [`settings`] | what each part is given of the static configuration |
+//! | [`log`] | the structured log |
+//!
+//! The thread is never busy for long: what takes time runs elsewhere. Not here: what a request needs.
+
+pub mod broadcast;
 pub mod listen;
 pub mod log;
+pub mod planning;
+pub mod resolver;
+pub mod serve;
+pub mod settings;
+pub mod shards;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc};
+
+use crate::config::statics::{Loaded, StaticConfig};
+use crate::observe::access_log::AccessLog;
+use crate::observe::format::LineFormat;
+use crate::plan::Planner;
+use crate::provider::file::FileProvider;
+use crate::provider::internal;
+use crate::router::mailbox::Wake;
+use broadcast::Broadcast;
+use listen::Claim;
+use log::Logging;
+use planning::PlanWorker;
+use resolver::{Resolver, SystemLookup};
+use serve::{EntryPointState, OnReady, Serving, Stop};
+use shards::TeamSettings;
+
+/// Runs the proxy until a signal ends it. The calling thread becomes the control thread.
+pub fn run(loaded: &Loaded) -> ExitCode {
+    run_until(loaded, Box::pin(std::future::pending()), None)
+}
+
+/// As [`run`], until `stop` resolves; `on_ready` is told where the entry points listen.
+pub fn run_until(loaded: &Loaded, stop: Stop, on_ready: Option<OnReady>) -> ExitCode {
+    let logging = match Logging::start(&settings::log(&loaded.config)) {
+        Ok(logging) => logging,
+        Err(error) => {
+            let path = &loaded.config.log.file_path;
+            eprintln!("ringway: the log file {path:?} cannot be opened: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "Ringway starts, configured by {}",
+        loaded.source
+    );
+    for warning in &loaded.warnings {
+        tracing::warn!("{}: {warning}", loaded.source);
+    }
+    start(&loaded.config, logging, stop, on_ready).unwrap_or_else(|reason| {
+        // The log may be a file: whoever started the process sees this.
+        eprintln!("ringway: {reason}");
+        tracing::error!("{reason}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(
+    config: &StaticConfig,
+    logging: Logging,
+    stop: Stop,
+    on_ready: Option<OnReady>,
+) -> Result<ExitCode, String> {
+    let entry_points = claim(config)?;
+    let access_log = start_access_log(config)?;
+    let wake = Arc::new(Notify::new());
+    let planner = Planner::new(settings::plan(config));
+    let published = planner.published();
+    let addresses: Vec<SocketAddr> = entry_points.iter().map(|state| state.address).collect();
+    let woken = wake.clone();
+    let wake_control: Wake = Arc::new(move || woken.notify_one());
+    let team = shards::start(
+        &TeamSettings {
+            config,
+            addresses: &addresses,
+            snapshot: published.snapshot.clone(),
+            access_log: access_log.as_ref(),
+            api: None,
+        },
+        &wake_control,
+    )?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the control thread's runtime cannot start: {error}"))?;
+    let broadcast = Broadcast::new(team.links, published.generation);
+    let (emit, outcomes) = mpsc::unbounded_channel();
+    // The receiver lives until the process ends.
+    let emit = move |outcome| drop(emit.send(outcome));
+    let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
+    let file = start_providers(config, &worker).map_err(no_thread)?;
+    let code = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (resolver, addresses) = Resolver::new(SystemLookup::new());
+        let serving = Serving {
+            entry_points,
+            broadcast,
+            threads: team.threads,
+            worker,
+            outcomes,
+            file,
+            resolver,
+            addresses,
+            wake,
+            published: Arc::new(ArcSwap::new(published)),
+            startup_timeout: config.ringway.startup_timeout.as_std(),
+            reopen_logs: Box::new(move || {
+                logging.reopen();
+                if let Some(access_log) = &access_log {
+                    access_log.reopen();
+                }
+            }),
+            on_ready,
+        };
+        serving.run(stop).await
+    });
+    Ok(code)
+}
+
+fn no_thread(error: io::Error) -> String {
+    format!("the kernel gave no thread: {error}")
+}
+
+/// Binds every TCP entry point without listening yet.
+fn claim(config: &StaticConfig) -> Result<Vec<EntryPointState>, String> {
+    let mut states = Vec::new();
+    for (name, entry_point) in settings::entry_points(config) {
+        // A host in brackets, if it is an IPv6 address: as the system's resolver wants it.
+        let (host, port) = (entry_point.address.host(), entry_point.address.port());
+        let address = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        let claim = Claim::new(name, &address, entry_point.reuse_port)
+            .map_err(|error| error.to_string())?;
+        let life_cycle = &entry_point.transport.life_cycle;
+        states.push(EntryPointState {
+            name: (&**name).into(),
+            address: claim.address(),
+            claim: Some(claim),
+            early: settings::listens_early(config, name),
+            accept_grace: life_cycle.request_accept_grace_timeout.as_std(),
+            grace: life_cycle.grace_time_out.as_std(),
+        });
+    }
+    Ok(states)
+}
+
+fn start_access_log(config: &StaticConfig) -> Result<Option<AccessLog>, String> {
+    let Some(own) = config.access_log.as_deref() else {
+        return Ok(None);
+    };
+    let path = (!own.file_path.is_empty()).then(|| std::path::Path::new(&*own.file_path));
+    let log = AccessLog::start(path, LineFormat::new(own)).map_err(|error| {
+        format!(
+            "accessLog.filePath: {:?} cannot be opened: {error}",
+            own.file_path
+        )
+    })?;
+    Ok(Some(log))
+}
+
+/// The internal provider last, as Traefik starts it; it has nothing to wait for.
+fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Option<FileProvider>> {
+    let file = match settings::file_provider(config) {
+        Some(own) => {
+            let updates = worker.updates();
+            // The worker outlives its providers.
+            Some(FileProvider::start(own, move |update| {
+                drop(updates.send(update))
+            })?)
+        }
+        None => None,
+    };
+    let _ = worker.updates().send(internal::update(config));
+    Ok(file)
+}

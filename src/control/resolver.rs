@@ -67,8 +67,18 @@ impl<L: Lookup> Resolver<L> {
     pub fn new(lookup: L) -> (Self, mpsc::UnboundedReceiver<NameAddresses>) {
         let (updates, receiver) = mpsc::unbounded_channel();
         let permits = Semaphore::new(MAX_CONCURRENT_LOOKUPS);
-        let shared = Rc::new(Shared { lookup, permits, updates });
-        (Self { shared, names: HashMap::new() }, receiver)
+        let shared = Rc::new(Shared {
+            lookup,
+            permits,
+            updates,
+        });
+        (
+            Self {
+                shared,
+                names: HashMap::new(),
+            },
+            receiver,
+        )
     }
 
     /// Starts to resolve a name; its first answer, good or bad, is always sent.
@@ -121,7 +131,10 @@ async fn keep_resolved<L: Lookup>(shared: Rc<Shared<L>>, name: NameId, host: Arc
                 // Answers rotate; a set in one order compares equal to itself.
                 answer.addresses.sort_unstable();
                 answer.addresses.dedup();
-                (answer.ttl.clamp(MIN_REFRESH, MAX_REFRESH), Ok(answer.addresses.into()))
+                (
+                    answer.ttl.clamp(MIN_REFRESH, MAX_REFRESH),
+                    Ok(answer.addresses.into()),
+                )
             }
             Err(reason) => {
                 failures = failures.saturating_add(1);
@@ -131,7 +144,11 @@ async fn keep_resolved<L: Lookup>(shared: Rc<Shared<L>>, name: NameId, host: Arc
                         host = &*host,
                         reason,
                         "Upstream host cannot be resolved; {}",
-                        if known { "its last addresses stay in use" } else { "its servers answer 502 until it can" }
+                        if known {
+                            "its last addresses stay in use"
+                        } else {
+                            "its servers answer 502 until it can"
+                        }
                     );
                 }
                 (backoff(failures), Err(reason.into()))
@@ -140,7 +157,14 @@ async fn keep_resolved<L: Lookup>(shared: Rc<Shared<L>>, name: NameId, host: Arc
         let keep_last = result.is_err() && matches!(last, Some(Ok(_)));
         if !keep_last && last.as_ref() != Some(&result) {
             last = Some(result.clone());
-            if shared.updates.send(NameAddresses { name, addresses: result }).is_err() {
+            if shared
+                .updates
+                .send(NameAddresses {
+                    name,
+                    addresses: result,
+                })
+                .is_err()
+            {
                 return;
             }
         }
@@ -154,7 +178,9 @@ fn backoff(failures: u32) -> Duration {
 
 /// Spreads the refreshes of many names: up to a tenth less than `pause`, by name and time.
 fn jittered(pause: Duration, name: NameId) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let mixed = (name.0 ^ u64::from(now.subsec_nanos())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let share = (mixed >> 48) as u32;
     pause - pause / 10 * share / u32::from(u16::MAX)
@@ -177,7 +203,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 impl SystemLookup {
     /// Reads nothing yet; the first lookup does.
     pub fn new() -> Self {
-        Self { current: std::cell::RefCell::default() }
+        Self {
+            current: std::cell::RefCell::default(),
+        }
     }
 
     fn resolver(&self) -> Result<Rc<TokioResolver>, String> {
@@ -194,7 +222,11 @@ impl SystemLookup {
         }
         let files = files();
         let resolver = build()?;
-        *current = Some(Current { resolver: resolver.clone(), files, checked: now });
+        *current = Some(Current {
+            resolver: resolver.clone(),
+            files,
+            checked: now,
+        });
         Ok(resolver)
     }
 }
@@ -206,16 +238,18 @@ impl Default for SystemLookup {
 }
 
 fn files() -> [Option<SystemTime>; 2] {
-    ["/etc/resolv.conf", "/etc/hosts"]
-        .map(|path| std::fs::metadata(Path::new(path)).and_then(|file| file.modified()).ok())
+    ["/etc/resolv.conf", "/etc/hosts"].map(|path| {
+        std::fs::metadata(Path::new(path))
+            .and_then(|file| file.modified())
+            .ok()
+    })
 }
 
 fn build() -> Result<Rc<TokioResolver>, String> {
     let mut builder = TokioResolver::builder_tokio()
         .map_err(|error| format!("/etc/resolv.conf cannot be used: {error}"))?;
     // Go, and so Traefik, uses both families.
-    builder.options_mut().ip_strategy =
-        hickory_resolver::config::LookupIpStrategy::Ipv4AndIpv6;
+    builder.options_mut().ip_strategy = hickory_resolver::config::LookupIpStrategy::Ipv4AndIpv6;
     let resolver = builder.build().map_err(|error| error.to_string())?;
     Ok(Rc::new(resolver))
 }
@@ -223,8 +257,13 @@ fn build() -> Result<Rc<TokioResolver>, String> {
 impl Lookup for SystemLookup {
     async fn lookup(&self, host: Arc<str>) -> Result<Answer, String> {
         let resolver = self.resolver()?;
-        let answer = resolver.lookup_ip(&*host).await.map_err(|error| error.to_string())?;
-        let ttl = answer.valid_until().saturating_duration_since(std::time::Instant::now());
+        let answer = resolver
+            .lookup_ip(&*host)
+            .await
+            .map_err(|error| error.to_string())?;
+        let ttl = answer
+            .valid_until()
+            .saturating_duration_since(std::time::Instant::now());
         let addresses: Vec<IpAddr> = answer.iter().collect();
         if addresses.is_empty() {
             return Err("the name has no addresses".to_owned());
@@ -245,8 +284,15 @@ mod tests {
     impl Lookup for Table {
         async fn lookup(&self, _: Arc<str>) -> Result<Answer, String> {
             let mut answers = self.0.borrow_mut();
-            let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
-            Ok(Answer { addresses: answer?, ttl: Duration::ZERO })
+            let answer = if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0].clone()
+            };
+            Ok(Answer {
+                addresses: answer?,
+                ttl: Duration::ZERO,
+            })
         }
     }
 
@@ -287,10 +333,17 @@ mod tests {
     #[test]
     fn a_name_that_never_resolved_reports_why_and_recovers() {
         run(async {
-            let answers = vec![Err("no such host".to_owned()), Err("no such host".to_owned()), Ok(vec![ip(1)])];
+            let answers = vec![
+                Err("no such host".to_owned()),
+                Err("no such host".to_owned()),
+                Ok(vec![ip(1)]),
+            ];
             let (mut resolver, mut updates) = Resolver::new(Table(Rc::new(RefCell::new(answers))));
             resolver.add(NameId(1), "origin.test".into());
-            assert_eq!(updates.recv().await.unwrap().addresses, Err("no such host".into()));
+            assert_eq!(
+                updates.recv().await.unwrap().addresses,
+                Err("no such host".into())
+            );
             assert_eq!(updates.recv().await.unwrap().addresses, Ok([ip(1)].into()));
         });
     }
@@ -314,13 +367,19 @@ mod tests {
     fn refreshes_are_jittered_downwards_only() {
         for name in 0..1000 {
             let pause = jittered(MAX_REFRESH, NameId(name));
-            assert!(pause <= MAX_REFRESH && pause >= MAX_REFRESH * 9 / 10, "{pause:?}");
+            assert!(
+                pause <= MAX_REFRESH && pause >= MAX_REFRESH * 9 / 10,
+                "{pause:?}"
+            );
         }
     }
 
     #[test]
     fn localhost_resolves_by_the_system_without_a_name_server() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let answer = runtime.block_on(SystemLookup::new().lookup("localhost".into()));
         match answer {
             Ok(answer) => assert!(answer.addresses.iter().all(IpAddr::is_loopback)),

@@ -254,6 +254,18 @@ impl Core {
         }
     }
 
+    /// A stream was dropped. Bytes before an announced end of the direction are still sent.
+    pub(super) fn abandon(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        if connection.shutdown == Shutdown::Wanted && connection.queued() > 0 && !connection.reset {
+            self.close_gracefully(key);
+        } else {
+            self.closing.push_back(key);
+        }
+    }
+
     /// Flush, shut down writing, discard some input, close: all without a task.
     pub(super) fn close_gracefully(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else {

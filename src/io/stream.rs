@@ -22,7 +22,8 @@ use super::slab::Key;
 /// At most one task waits for reading and one for writing at a time (it may be the same one); a
 /// later waiter replaces an earlier one. Dropping a stream closes it: operations in flight are
 /// cancelled first, and if queued bytes have not left, the close is a reset, so that the peer
-/// does not take a part for the whole. Use [`Stream::close_gracefully`] to end in order.
+/// does not take a part for the whole. Use [`Stream::close_gracefully`] to end in order; a stream
+/// on which [`Stream::shutdown_write`] was called closes that way when it is dropped.
 pub struct Stream {
     handle: Handle,
     key: Key,
@@ -320,7 +321,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.handle.stats().streams.sub(1);
-        self.handle.core().closing.push_back(self.key);
+        self.handle.core().abandon(self.key);
     }
 }
 

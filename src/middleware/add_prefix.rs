@@ -1,5 +1,6 @@
 //! `addPrefix`: puts a literal prefix before the path.
 
+use super::rewrite::restart;
 use super::{FieldError, FilterContext, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::RequestHead;
@@ -29,7 +30,7 @@ impl AddPrefix {
             return Verdict::Continue;
         }
         let path = &mut cx.memory.scratch.output;
-        path.clear();
+        restart(path);
         path.extend_from_slice(&self.prefix);
         path.extend_from_slice(cx.path.current(rq));
         match cx.path.replace(rq, path) {

@@ -7,6 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::auth::StoredHash;
+use super::rewrite::restart;
 use super::{FieldError, FilterContext, LocalResponse, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::{FieldName, Named, RequestHead, Token};
@@ -108,7 +109,7 @@ impl BasicAuth {
     pub(super) fn request(&self, rq: &mut RequestHead, cx: &mut FilterContext<'_>) -> Verdict {
         // The credentials leave the shard's memory while the request is edited.
         let mut text = std::mem::take(&mut cx.memory.scratch.source);
-        text.clear();
+        restart(&mut text);
         let verdict = match decode(rq, &mut text) {
             Some((user, password)) => self.check(user, password, rq, cx),
             None => self.refuse(cx),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::FilterMemory;
+use super::rewrite::KEPT_BYTES;
 use crate::http::{Fields, Named, ResponseHead, Token, status};
 
 /// A response made here. A constant text costs no allocation; fields use the shard's spare memory,
@@ -67,6 +68,7 @@ impl LocalResponse {
         if self.fields.is_empty() {
             self.fields = std::mem::take(&mut memory.spare);
             self.fields.clear();
+            self.fields.trim(KEPT_BYTES);
         }
         self.fields.append(name, value);
         self

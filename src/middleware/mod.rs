@@ -321,18 +321,14 @@ impl fmt::Display for CompileError {
         match self {
             CompileError::Field {
                 type_name,
-                field,
+                field: "",
                 reason,
-            } if field.is_empty() => {
-                write!(f, "{type_name}: {reason}")
-            }
+            } => write!(f, "{type_name}: {reason}"),
             CompileError::Field {
                 type_name,
                 field,
                 reason,
-            } => {
-                write!(f, "{type_name}.{field}: {reason}")
-            }
+            } => write!(f, "{type_name}.{field}: {reason}"),
             CompileError::Unsupported { type_name } => {
                 write!(
                     f,

@@ -6,6 +6,7 @@
 //! exception: a path that begins with an encoded slash once the prefix is gone keeps its other escapes,
 //! while Go decodes them all, which turns `%2F` into a separator.
 
+use super::rewrite::restart;
 use super::{FilterContext, LocalResponse, Verdict};
 use crate::http::path::{InvalidPath, is_sanitized, normalize};
 use crate::http::{Fields, RequestHead, TargetForm, Token};
@@ -88,7 +89,7 @@ pub(super) fn strip(
 ) -> Verdict {
     let rest = cx.path.current(rq).get(length..).unwrap_or_default();
     let path = &mut cx.memory.scratch.output;
-    path.clear();
+    restart(path);
     match rest {
         [] if force_slash => path.push(b'/'),
         [] | [b'/', ..] => path.extend_from_slice(rest),

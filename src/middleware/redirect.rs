@@ -1,5 +1,6 @@
 //! What `redirectScheme` and `redirectRegex` share: the answer.
 
+use super::rewrite::restart;
 use super::{FilterContext, LocalResponse, Verdict, location};
 use crate::http::{Method, RequestHead, Token};
 
@@ -7,7 +8,7 @@ use crate::http::{Method, RequestHead, Token};
 /// its errors).
 pub(super) fn answer(rq: &RequestHead, permanent: bool, cx: &mut FilterContext<'_>) -> Verdict {
     let scratch = &mut cx.memory.scratch;
-    scratch.source.clear();
+    restart(&mut scratch.source);
     if location::write(&scratch.output, &mut scratch.source).is_err() {
         return Verdict::Respond(LocalResponse::status_text(502));
     }

@@ -1,5 +1,6 @@
 //! `redirectScheme`: sends clients to another scheme or port. A request that is already there passes.
 
+use super::rewrite::restart;
 use super::{FieldError, FilterContext, LocalResponse, Verdict, redirect};
 use crate::config::dynamic::middleware as config;
 use crate::http::{RequestHead, Token};
@@ -66,7 +67,7 @@ impl RedirectScheme {
             return Verdict::Continue;
         }
         let url = &mut cx.memory.scratch.output;
-        url.clear();
+        restart(url);
         for part in [self.scheme.as_bytes(), b"://", host, self.port.as_bytes()] {
             url.extend_from_slice(part);
         }

@@ -3,6 +3,7 @@
 //! The path is escaped text, as in Traefik. There a broken escape is a 500 for every request, and a
 //! path without leading slash a malformed request to the server; here both are errors of the object.
 
+use super::rewrite::restart;
 use super::{FieldError, FilterContext, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::RequestHead;
@@ -38,7 +39,7 @@ impl ReplacePath {
             return Verdict::Continue;
         }
         let old = &mut cx.memory.scratch.output;
-        old.clear();
+        restart(old);
         old.extend_from_slice(cx.path.current(rq));
         cx.path.note_replaced(rq, old);
         match cx.path.replace(rq, &self.path) {

@@ -1,6 +1,6 @@
 //! `replacePathRegex`: search and replace in the escaped path.
 
-use super::rewrite::Rewrite;
+use super::rewrite::{Rewrite, TooLong, restart};
 use super::{FieldError, FilterContext, LocalResponse, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::RequestHead;
@@ -25,10 +25,12 @@ impl ReplacePathRegex {
             return Verdict::Continue;
         }
         let scratch = &mut cx.memory.scratch;
-        scratch.source.clear();
+        restart(&mut scratch.source);
         scratch.source.extend_from_slice(cx.path.current(rq));
-        if !self.rewrite.replace_all(scratch, cx.regex) {
-            return Verdict::Continue;
+        match self.rewrite.replace_all(scratch, cx.regex) {
+            Ok(true) => {}
+            Ok(false) => return Verdict::Continue,
+            Err(TooLong) => return path_edit::refuse(cx),
         }
         cx.path.note_replaced(rq, &scratch.source);
         let path = &scratch.output;

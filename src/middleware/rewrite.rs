@@ -3,6 +3,16 @@
 use super::template::Template;
 use crate::rules::{GroupRegex, Groups, RegexCaches, RegexError};
 
+/// Longest text that a replacement may lead to, in bytes.
+pub(super) const MAX_REWRITTEN_BYTES: usize = 1 << 20;
+
+/// What a buffer keeps from one use to the next, in bytes.
+pub(super) const KEPT_BYTES: usize = 16 << 10;
+
+/// A replacement led to more than [`MAX_REWRITTEN_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
 /// An expression and what its matches are replaced by.
 #[derive(Debug)]
 pub(super) struct Rewrite {
@@ -27,40 +37,46 @@ impl Rewrite {
         Ok(Rewrite { regex, template })
     }
 
-    /// Puts `scratch.source` with all matches replaced into `scratch.output`; false if there is none.
-    pub fn replace_all(&self, scratch: &mut Scratch, caches: &mut RegexCaches) -> bool {
+    /// Puts `scratch.source` with all matches replaced into `scratch.output`; whether there is any.
+    pub fn replace_all(
+        &self,
+        scratch: &mut Scratch,
+        caches: &mut RegexCaches,
+    ) -> Result<bool, TooLong> {
         let Scratch {
             source,
             output,
             groups,
         } = scratch;
-        output.clear();
+        restart(output);
         let (mut copied, mut from, mut found) = (0, 0, false);
         while self.regex.find(source, from, groups, caches) {
             let Some(matched) = groups.get(0) else { break };
             found = true;
-            output.extend_from_slice(source.get(copied..matched.start).unwrap_or_default());
+            let between = source.get(copied..matched.start);
+            output.extend_from_slice(between.unwrap_or_default());
             // An empty match right behind the last one is not a match (Go).
             if matched.end > copied || matched.start == 0 {
-                let group = |index| {
-                    groups
-                        .get(index)
-                        .and_then(|range| source.get(range))
-                        .unwrap_or_default()
-                };
-                self.template.expand(group, output);
+                let group = |index| groups.get(index).and_then(|range| source.get(range));
+                let group = |index| group(index).unwrap_or_default();
+                self.template.expand(group, MAX_REWRITTEN_BYTES, output);
+            }
+            if output.len() > MAX_REWRITTEN_BYTES {
+                return Err(TooLong);
             }
             copied = matched.end;
-            let width = char_width(source.get(from..).unwrap_or_default());
-            from = if from + width > matched.end {
-                from + width
-            } else {
-                matched.end
-            };
+            let next = from + char_width(source.get(from..).unwrap_or_default());
+            from = next.max(matched.end);
         }
         output.extend_from_slice(source.get(copied..).unwrap_or_default());
-        found
+        Ok(found)
     }
+}
+
+/// Empties a buffer for its next use. Memory beyond the usual that an unusual request took goes back.
+pub(super) fn restart(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_BYTES);
 }
 
 /// Bytes of the first character; at least 1, so that a search always advances.
@@ -81,7 +97,9 @@ mod tests {
         let rewrite = Rewrite::compile(pattern, replacement).unwrap();
         let mut scratch = Scratch::default();
         scratch.source.extend_from_slice(text.as_bytes());
-        let found = rewrite.replace_all(&mut scratch, &mut RegexCaches::new());
+        let found = rewrite
+            .replace_all(&mut scratch, &mut RegexCaches::new())
+            .unwrap();
         found.then(|| String::from_utf8(scratch.output).unwrap())
     }
 
@@ -107,5 +125,19 @@ mod tests {
                 "{pattern} {text}"
             );
         }
+    }
+
+    #[test]
+    fn a_text_that_grows_without_bounds_is_given_up() {
+        let rewrite = Rewrite::compile("a", &"$0".repeat(100)).unwrap();
+        let mut scratch = Scratch::default();
+        scratch.source.resize(100_000, b'a');
+        let mut caches = RegexCaches::new();
+        assert_eq!(rewrite.replace_all(&mut scratch, &mut caches), Err(TooLong));
+        let whole = Rewrite::compile(".*", &"$0".repeat(1000)).unwrap();
+        assert_eq!(whole.replace_all(&mut scratch, &mut caches), Err(TooLong));
+        assert!(scratch.output.len() <= MAX_REWRITTEN_BYTES + 100_000);
+        restart(&mut scratch.output);
+        assert!(scratch.output.capacity() <= KEPT_BYTES);
     }
 }

@@ -3,6 +3,7 @@
 //! The expressions see the decoded path. One that matches elsewhere than at the start does nothing,
 //! unless the same text is also a prefix (Traefik).
 
+use super::rewrite::restart;
 use super::{FieldError, FilterContext, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::RequestHead;
@@ -32,7 +33,7 @@ impl StripPrefixRegex {
         }
         let scratch = &mut cx.memory.scratch;
         let decoded = &mut scratch.source;
-        decoded.clear();
+        restart(decoded);
         path_edit::decode(cx.path.current(rq), decoded);
         // An expression must not be fooled by bytes that no character class of its matches.
         if std::str::from_utf8(decoded).is_err() {

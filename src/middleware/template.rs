@@ -60,9 +60,12 @@ impl Template {
     }
 
     /// Writes the template for one match; `group(n)` is the text of group `n`, empty if it took no
-    /// part in the match.
-    pub fn expand<'h>(&self, group: impl Fn(usize) -> &'h [u8], out: &mut Vec<u8>) {
+    /// part in the match. Stops when `out` is longer than `limit`.
+    pub fn expand<'h>(&self, group: impl Fn(usize) -> &'h [u8], limit: usize, out: &mut Vec<u8>) {
         for part in &self.parts {
+            if out.len() > limit {
+                return;
+            }
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Group(number) => out.extend_from_slice(group(*number)),
@@ -118,7 +121,7 @@ mod tests {
         let groups: [&[u8]; 3] = [b"whole", b"one", b"two"];
         let template = Template::compile(template, 3, |name| (name == "n").then_some(2));
         let mut out = Vec::new();
-        template.expand(|n| groups[n], &mut out);
+        template.expand(|n| groups[n], usize::MAX, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -96,7 +96,11 @@ impl Identities {
     #[cfg(test)]
     pub(super) fn live(&self) -> [usize; 3] {
         let pools = &self.pools;
-        [self.names.known.len(), pools.known.len(), pools.transports.len()]
+        [
+            self.names.known.len(),
+            pools.known.len(),
+            pools.transports.len(),
+        ]
     }
 
     /// What came and went since the last call.

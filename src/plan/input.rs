@@ -31,6 +31,8 @@ pub(super) struct Compiled<T> {
 #[derive(Debug)]
 pub(super) struct Chosen<T> {
     pub(super) compiled: Option<Compiled<T>>,
+    /// That version.
+    pub(super) object: Option<Object>,
     /// Why the newest version is not in force.
     pub(super) errors: Vec<Box<str>>,
 }
@@ -88,18 +90,14 @@ impl Input {
                 .unwrap_or_else(|panic| Err(vec![panic_text(&*panic)]))
         };
         let errors = match &self.newest {
-            Entry::Absent => {
-                return Chosen {
-                    compiled: None,
-                    errors: Vec::new(),
-                };
-            }
+            Entry::Absent => return Chosen::nothing(Vec::new()),
             Entry::Present(object) => match guarded(object) {
                 Ok(compiled) => {
                     self.good = true;
                     self.fallback = None;
                     return Chosen {
                         compiled: Some(compiled),
+                        object: Some(object.clone()),
                         errors: Vec::new(),
                     };
                 }
@@ -111,11 +109,25 @@ impl Input {
                 .collect(),
         };
         self.good = false;
-        Chosen {
-            compiled: self
-                .fallback
-                .as_deref()
-                .and_then(|object| guarded(object).ok()),
+        let Some(object) = self.fallback() else {
+            return Chosen::nothing(errors);
+        };
+        match guarded(object) {
+            Ok(compiled) => Chosen {
+                compiled: Some(compiled),
+                object: Some(object.clone()),
+                errors,
+            },
+            Err(_) => Chosen::nothing(errors),
+        }
+    }
+}
+
+impl<T> Chosen<T> {
+    fn nothing(errors: Vec<Box<str>>) -> Self {
+        Self {
+            compiled: None,
+            object: None,
             errors,
         }
     }

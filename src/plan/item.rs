@@ -98,7 +98,12 @@ impl Issues {
 
     /// What the referrers of an object that cannot be used are told (Traefik: same, joined by commas).
     pub(super) fn failure(&self) -> Outcome {
-        let texts: Vec<_> = self.references.iter().chain(&self.own).map(|text| &**text).collect();
+        let texts: Vec<_> = self
+            .references
+            .iter()
+            .chain(&self.own)
+            .map(|text| &**text)
+            .collect();
         Outcome::Failed(texts.join(", ").into())
     }
 

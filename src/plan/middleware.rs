@@ -18,14 +18,18 @@ pub const MAX_CHAIN_STEPS: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Draft {
     /// It does something itself.
-    Leaf {
-        middleware: Middleware,
-        /// Name of the service that it sends requests to.
-        service: Option<Box<str>>,
-        type_name: &'static str,
-    },
+    Leaf(DraftLeaf),
     /// Names of others.
     Chain(Box<[Box<str>]>),
+}
+
+/// A middleware that does something itself.
+#[derive(Debug)]
+pub(super) struct DraftLeaf {
+    pub(super) middleware: Middleware,
+    /// Name of the service that it sends requests to.
+    pub(super) service: Option<Box<str>>,
+    pub(super) type_name: &'static str,
 }
 
 /// Compiles a middleware's own text.
@@ -46,14 +50,14 @@ pub(super) fn compile(
         .into_iter()
         .map(String::into_boxed_str)
         .collect();
-    let draft = Draft::Leaf {
+    let draft = Draft::Leaf(DraftLeaf {
         middleware,
         service: match config {
             HttpMiddleware::Errors(errors) => Some(errors.service.clone()),
             _ => None,
         },
         type_name: config.type_name(),
-    };
+    });
     Ok(Compiled {
         value: draft,
         warnings,

@@ -9,3 +9,4 @@
 //! throttling and meaning are the watcher's and the plan's.
 
 pub mod file;
+pub mod internal;

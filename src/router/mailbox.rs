@@ -90,6 +90,31 @@ pub struct Drain {
     pub grace: Duration,
 }
 
+/// How far the configuration has come: written by the control thread, read by whoever waits for it.
+#[derive(Debug, Default)]
+pub struct Generations {
+    published: AtomicU64,
+    effective: AtomicU64,
+}
+
+impl Generations {
+    /// The newest generation that was sent to the shards.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The newest generation that every shard has applied.
+    pub fn effective(&self) -> u64 {
+        self.effective.load(Ordering::Acquire)
+    }
+
+    /// Sets both; only the control thread does.
+    pub fn set(&self, published: u64, effective: u64) {
+        self.published.store(published, Ordering::Release);
+        self.effective.store(effective, Ordering::Release);
+    }
+}
+
 /// Keeps a value on cache lines of its own (two lines: adjacent ones are prefetched in pairs).
 #[repr(align(128))]
 #[derive(Default)]
@@ -312,7 +337,9 @@ mod tests {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
         (
-            Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))),
+            Arc::new(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }),
             count,
         )
     }

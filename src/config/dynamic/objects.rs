@@ -13,7 +13,7 @@ use super::{
     UdpRouter, UdpService,
 };
 use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
-use crate::config::format::{Format, SyntaxError, parse_with};
+use crate::config::format::{Format, Sink, SyntaxError, parse_with};
 use crate::config::tree::{Entry, Node, Position, Value};
 
 macro_rules! kinds {
@@ -213,7 +213,7 @@ pub fn decode_text(
     previous: Option<&Decoded>,
 ) -> Result<Decoded, SyntaxError> {
     let mut decoder = Decoder::new(previous);
-    let document = parse_with(format, text, |above, entry| decoder.take(above, entry))?;
+    let document = parse_with(format, text, &mut decoder)?;
     decoder.top(&document.tree);
     if let Some(at) = document.ignored_from {
         let message = "further documents of this file are ignored: only the first counts";
@@ -286,33 +286,6 @@ impl<'p> Decoder<'p> {
                 ),
             )),
         }
-    }
-
-    /// One entry of the third level while the text is read; returns what is not an object.
-    fn take<'a>(
-        &mut self,
-        [section, collection]: [&str; 2],
-        entry: Entry<'a>,
-    ) -> Option<Entry<'a>> {
-        let kind = Kind::of_place(section, collection)
-            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
-        let Some(kind) = kind else {
-            return Some(entry);
-        };
-        if !self.taken.contains(&kind) {
-            self.taken.push(kind);
-        }
-        let path = Path::ROOT;
-        let path = path.key(section);
-        let path = path.key(collection);
-        self.object(
-            kind,
-            &entry.key,
-            entry.at,
-            &entry.node,
-            &path.key(&entry.key),
-        );
-        None
     }
 
     /// One top-level key.
@@ -441,5 +414,34 @@ impl<'p> Decoder<'p> {
                 slot.get_mut().result = Err(vec![error]);
             }
         }
+    }
+}
+
+impl<'a> Sink<'a> for Decoder<'_> {
+    /// Decodes an object; returns what is none.
+    fn take(&mut self, [section, collection]: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+        let kind = Kind::of_place(section, collection)
+            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
+        let Some(kind) = kind else {
+            return Some(entry);
+        };
+        if !self.taken.contains(&kind) {
+            self.taken.push(kind);
+        }
+        let path = Path::ROOT;
+        let path = path.key(section);
+        let path = path.key(collection);
+        self.object(
+            kind,
+            &entry.key,
+            entry.at,
+            &entry.node,
+            &path.key(&entry.key),
+        );
+        None
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.previous);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Templates in a text are the file provider's business; here they are text like any other.
 
+mod everyday;
 mod scalar;
 mod toml;
 mod yaml;
@@ -69,7 +70,7 @@ impl SyntaxError {
             return format!("{file}: {}", self.message);
         };
         let mut report = format!("{file}:{line}:{column}: {}", self.message);
-        if self.line.trim().is_empty() {
+        if self.line.trim().is_empty() || may_hold_a_secret(&self.line) {
             return report;
         }
         // A long line is shown around the place only.
@@ -86,6 +87,17 @@ impl SyntaxError {
         let _ = write!(report, "\n  {shown}\n  {:indent$}^", "");
         report
     }
+}
+
+/// Whether a line looks as if it had a key, a password or a password's hash, which no log should show.
+fn may_hold_a_secret(line: &str) -> bool {
+    const WORDS: [&str; 7] = ["password", "token", "secret", "users", "key", "-----", "$"];
+    let line = line.to_ascii_lowercase();
+    // PEM and hashes have long runs of letters and digits.
+    let is_dense = line
+        .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '='))
+        .any(|run| run.len() > 40);
+    is_dense || WORDS.iter().any(|word| line.contains(word))
 }
 
 impl fmt::Display for SyntaxError {
@@ -108,28 +120,99 @@ pub struct Document<'a> {
     pub ignored_from: Option<Position>,
 }
 
-/// Reads a text whole.
-pub fn parse(format: Format, text: &str) -> Result<Document<'_>, SyntaxError> {
-    parse_with(format, text, |_, entry| Some(entry))
+/// Takes the entries of the third level (`http.routers.<name>`) while a text is read.
+pub trait Sink<'a> {
+    /// One entry, as soon as it is complete, with the two keys above it. What it returns stays in the tree; what it
+    /// keeps is gone from it, so that a large text never exists as a whole tree.
+    fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>>;
+
+    /// Reading begins again: whatever was taken so far will come again.
+    fn restart(&mut self);
 }
 
-/// Reads a text, handing every entry of the third level (`http.routers.<name>`) to `take` as soon as it is
-/// complete, with the two keys above it. What `take` returns stays in the tree; what it keeps is gone from it, so
-/// that a large text never exists as a whole tree.
+/// Leaves every entry in the tree.
+struct Keep;
+
+impl<'a> Sink<'a> for Keep {
+    fn take(&mut self, _above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+        Some(entry)
+    }
+
+    fn restart(&mut self) {}
+}
+
+/// Reads a text whole.
+pub fn parse(format: Format, text: &str) -> Result<Document<'_>, SyntaxError> {
+    parse_with(format, text, &mut Keep)
+}
+
+/// Reads a text, handing entries to `sink` as they come.
 ///
-/// Texts that merge maps, and TOML, which may add to any table at any place, are handed over at the end.
+/// Texts that merge maps, and TOML, which may add to any table at any place, stay in the tree.
 pub fn parse_with<'a>(
     format: Format,
     text: &'a str,
-    take: impl FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>,
+    sink: &mut impl Sink<'a>,
 ) -> Result<Document<'a>, SyntaxError> {
     // A byte order mark is no content.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let whole = |tree| Document {
+        tree,
+        ignored_from: None,
+    };
     match format {
-        Format::Yaml => yaml::parse(text, take),
-        Format::Toml => toml::parse(text).map(|tree| Document {
-            tree,
-            ignored_from: None,
-        }),
+        Format::Toml => toml::parse(text).map(whole),
+        Format::Yaml => match everyday::parse(text, sink) {
+            Some(tree) => Ok(whole(tree)),
+            None => {
+                sink.restart();
+                yaml::parse(text, sink)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_shows_the_place_but_no_secret() {
+        let report = |line: &str| {
+            let text = format!("a: 1\n{line}\n");
+            SyntaxError::new(&text, Position::new(2, 3), "is wrong").report("f.yml")
+        };
+        assert_eq!(report("b: }"), "f.yml:2:3: is wrong\n  b: }\n    ^");
+        for secret in [
+            "password: \"x",
+            "- 'u:$apr1$x",
+            "keyFile: [",
+            "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7",
+        ] {
+            assert_eq!(report(secret), "f.yml:2:3: is wrong", "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_place() {
+        let text = format!("{}!{}", " x".repeat(500), "y ".repeat(500));
+        let report = SyntaxError::new(&text, Position::new(1, 1001), "is wrong").report("f.yml");
+        let lines: Vec<_> = report.lines().collect();
+        assert!(lines[1].len() < 200);
+        assert_eq!(lines[1].as_bytes()[lines[2].len() - 1], b'!');
+    }
+
+    #[test]
+    fn the_language_is_known_by_the_file_name() {
+        for (name, format) in [
+            ("a.yml", Some(Format::Yaml)),
+            ("a.YAML", Some(Format::Yaml)),
+            ("a.json", Some(Format::Yaml)),
+            ("a.toml", Some(Format::Toml)),
+            ("a.yml~", None),
+            ("yml", None),
+        ] {
+            assert_eq!(Format::of_file(Path::new(name)), format, "{name}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
 use super::scalar::{Plain, plain};
-use super::{Document, SyntaxError};
+use super::{Document, Sink, SyntaxError};
 use crate::config::tree::{Entry, Node, Position, Value};
 
 /// Deepest nesting of maps and lists.
@@ -22,7 +22,7 @@ const SMALL_MAP: usize = 16;
 /// Reads the first document of a text; see [`super::parse_with`].
 pub(super) fn parse<'a>(
     text: &'a str,
-    take: impl FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>,
+    sink: &mut impl Sink<'a>,
 ) -> Result<Document<'a>, SyntaxError> {
     let mut loader = Loader {
         text,
@@ -31,12 +31,12 @@ pub(super) fn parse<'a>(
         aliased: 0,
         // A merge needs to see the whole map, and what it merges may stand anywhere.
         streams: !text.contains("<<"),
-        take,
+        sink,
     };
     loader.document()
 }
 
-struct Loader<'a, F> {
+struct Loader<'a, 's, S> {
     text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     /// Nodes with an anchor, complete.
@@ -44,19 +44,62 @@ struct Loader<'a, F> {
     /// Nodes that aliases added so far.
     aliased: usize,
     streams: bool,
-    take: F,
+    sink: &'s mut S,
+}
+
+/// Entries of a map with different keys.
+#[derive(Default)]
+pub(super) struct UniqueEntries<'a> {
+    entries: Vec<Entry<'a>>,
+    /// The keys, once there are many.
+    keys: FxHashSet<Cow<'a, str>>,
+}
+
+impl<'a> UniqueEntries<'a> {
+    /// Adds an entry, or gives it back if its key is there already.
+    pub(super) fn push(&mut self, entry: Entry<'a>) -> Result<(), Entry<'a>> {
+        let is_new = if self.entries.len() < SMALL_MAP {
+            self.entries.iter().all(|other| other.key != entry.key)
+        } else {
+            if self.keys.is_empty() {
+                self.keys
+                    .extend(self.entries.iter().map(|entry| entry.key.clone()));
+            }
+            self.keys.insert(entry.key.clone())
+        };
+        if !is_new {
+            return Err(entry);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Entry<'a>> {
+        self.entries
+    }
 }
 
 /// Where in the document a map stands, as far as streaming cares.
 #[derive(Clone, Copy)]
-enum Level<'k> {
+pub(super) enum Level<'k> {
     Top,
     Section(&'k str),
     Collection(&'k str, &'k str),
     Deep,
 }
 
-impl<'a, F: FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>> Loader<'a, F> {
+impl<'k> Level<'k> {
+    /// The level of the value of `key`.
+    pub(super) fn below(self, key: &'k str) -> Self {
+        match self {
+            Self::Top => Self::Section(key),
+            Self::Section(section) => Self::Collection(section, key),
+            Self::Collection(..) | Self::Deep => Self::Deep,
+        }
+    }
+}
+
+impl<'a, S: Sink<'a>> Loader<'a, '_, S> {
     fn document(&mut self) -> Result<Document<'a>, SyntaxError> {
         let mut tree = Node::new(Value::Null);
         loop {
@@ -164,8 +207,7 @@ impl<'a, F: FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>> Loader<'a, F> {
     }
 
     fn map(&mut self, level: Level<'_>, depth: usize) -> Result<Value<'a>, SyntaxError> {
-        let mut entries: Vec<Entry<'a>> = Vec::new();
-        let mut large: FxHashSet<Cow<'a, str>> = FxHashSet::default();
+        let mut entries = UniqueEntries::default();
         let mut merged: Vec<Node<'a>> = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -186,12 +228,7 @@ impl<'a, F: FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>> Loader<'a, F> {
                 _ => return Err(self.error(span.start, "a key must be a text, not a map or list")),
             };
             let (event, value_span) = self.next()?;
-            let below = match level {
-                Level::Top => Level::Section(&key),
-                Level::Section(section) => Level::Collection(section, &key),
-                Level::Collection(..) | Level::Deep => Level::Deep,
-            };
-            let node = self.node(event, value_span, below, depth + 1)?;
+            let node = self.node(event, value_span, level.below(&key), depth + 1)?;
             if is_plain && key == "<<" {
                 merged.push(node);
                 continue;
@@ -199,27 +236,19 @@ impl<'a, F: FnMut([&str; 2], Entry<'a>) -> Option<Entry<'a>>> Loader<'a, F> {
             let entry = Entry { key, at, node };
             let entry = match level {
                 Level::Collection(section, collection) if self.streams => {
-                    match (self.take)([section, collection], entry) {
+                    match self.sink.take([section, collection], entry) {
                         Some(entry) => entry,
                         None => continue,
                     }
                 }
                 _ => entry,
             };
-            let repeated = if entries.len() < SMALL_MAP {
-                entries.iter().any(|other| other.key == entry.key)
-            } else {
-                if large.is_empty() {
-                    large.extend(entries.iter().map(|entry| entry.key.clone()));
-                }
-                !large.insert(entry.key.clone())
-            };
-            if repeated {
+            if let Err(entry) = entries.push(entry) {
                 let message = format!("the key {:?} stands twice in this map", entry.key);
                 return Err(self.error(span.start, message));
             }
-            entries.push(entry);
         }
+        let mut entries = entries.into_vec();
         for node in merged {
             self.merge(&mut entries, node)?;
         }
@@ -393,14 +422,21 @@ mod tests {
 
     #[test]
     fn entries_of_the_third_level_are_handed_over_as_they_come() {
-        let mut taken = Vec::new();
+        struct Names(Vec<String>);
+        impl<'a> Sink<'a> for Names {
+            fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+                self.0
+                    .push(format!("{}.{}.{}", above[0], above[1], entry.key));
+                None
+            }
+            fn restart(&mut self) {
+                self.0.clear();
+            }
+        }
+        let mut taken = Names(Vec::new());
         let text = "http:\n  routers:\n    a: {rule: x}\n    b: {rule: y}\ntls:\n  certificates: [{certFile: c}]\n";
-        let document = super::super::parse_with(Format::Yaml, text, |above, entry| {
-            taken.push(format!("{}.{}.{}", above[0], above[1], entry.key));
-            None
-        })
-        .unwrap();
-        assert_eq!(taken, ["http.routers.a", "http.routers.b"]);
+        let document = super::parse(text, &mut taken).unwrap();
+        assert_eq!(taken.0, ["http.routers.a", "http.routers.b"]);
         let routers = document.tree.get("http").unwrap().get("routers").unwrap();
         assert_eq!(routers.as_map().map(<[_]>::len), Some(0));
         assert!(

@@ -19,14 +19,8 @@ fn a_panicking_task_ends_alone() {
             let _held = server;
             panic!("(this panic is part of a test)");
         });
-        assert!(
-            !client.readable().await.expect("an orderly end"),
-            "its stream was closed"
-        );
-        assert_eq!(
-            (handle.stats().task_panics.get(), handle.stats().tasks.get()),
-            (1, 0)
-        );
+        assert!(!client.readable().await.expect("an orderly end"), "its stream was closed");
+        assert_eq!((handle.stats().task_panics.get(), handle.stats().tasks.get()), (1, 0));
         handle.close_listener(listener);
     });
 }
@@ -137,11 +131,7 @@ fn sleeping_takes_at_least_its_time() {
         let end = start + Duration::from_millis(20);
         assert_eq!(handle.timeout(end, nothing).await, Err(Elapsed));
         assert!(handle.now() >= end);
-        assert_eq!(
-            handle.timeout(end, async { 5 }).await,
-            Ok(5),
-            "what is ready wins"
-        );
+        assert_eq!(handle.timeout(end, async { 5 }).await, Ok(5), "what is ready wins");
     });
 }
 
@@ -156,9 +146,7 @@ fn accepted_sockets_have_no_delay_and_are_blocking() {
         let accepted = handle.accept().await;
         let socket = TcpStream::from(accepted.into_fd().expect("a real socket"));
         assert!(socket.nodelay().expect("asked"));
-        let flags = socket2::SockRef::from(&socket)
-            .nonblocking()
-            .expect("asked");
+        let flags = socket2::SockRef::from(&socket).nonblocking().expect("asked");
         assert!(!flags);
         handle.close_listener(id);
     });
@@ -215,19 +203,14 @@ fn unix_sockets_connect_by_path_and_abstract_name() {
             assert_eq!(read_to_end(&stream).await, b"over unix", "{address}");
         }
     });
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().expect("no panic"));
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
 }
 
 #[test]
 fn head_and_body_of_one_turn_leave_in_one_send() {
     on_ring(&ReactorConfig::default(), |handle| async move {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let stream = handle
-            .connect(&listener.local_addr().expect("bound").into())
-            .await
-            .expect("connects");
+        let stream = handle.connect(&listener.local_addr().expect("bound").into()).await.expect("connects");
         let (mut peer, _) = listener.accept().expect("accepts");
         stream.flushed().await.expect("nothing queued");
         let before = handle.stats().completions.get();
@@ -235,11 +218,7 @@ fn head_and_body_of_one_turn_leave_in_one_send() {
             stream.queue(Chunk::from_static(part));
         }
         stream.flushed().await.expect("sent");
-        assert_eq!(
-            handle.stats().completions.get() - before,
-            1,
-            "one operation"
-        );
+        assert_eq!(handle.stats().completions.get() - before, 1, "one operation");
         let mut bytes = [0; 17];
         peer.read_exact(&mut bytes).expect("reads");
         assert_eq!(&bytes, b"head body trailer");
@@ -262,11 +241,7 @@ fn memory_of_a_working_set_is_reused() {
             drop(client.take());
         }
         let core = handle.core();
-        assert!(
-            core.spare_actives.len() <= 2,
-            "{} working sets",
-            core.spare_actives.len()
-        );
+        assert!(core.spare_actives.len() <= 2, "{} working sets", core.spare_actives.len());
         drop(core);
         handle.close_listener(listener);
     });
@@ -284,22 +259,24 @@ fn in_child(test: &str) -> bool {
         .env(CHILD, "1")
         .output()
         .expect("runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
     false
 }
 
-fn set_file_limit(limit: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: limit,
-        rlim_max: limit,
+/// Sets the soft limit of open files; returns the one before.
+fn set_file_limit(soft: u64) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
     };
-    // SAFETY: a plain system call on a valid struct.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    // SAFETY: plain system calls on a valid struct.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        let before = std::mem::replace(&mut limit.rlim_cur, soft);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+        before
+    }
 }
 
 #[test]
@@ -309,29 +286,14 @@ fn accepting_recovers_after_running_out_of_descriptors() {
     }
     on_ring(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
-        let mut clients: Vec<_> = (0..40)
-            .map(|_| TcpStream::connect(addr).expect("connects"))
-            .collect();
-        until(&handle, || handle.stats().accepts.get() == 40).await;
-        let mut held = Vec::new();
-        for _ in 0..40 {
-            held.push(handle.accept().await);
-        }
-        clients.push(TcpStream::connect(addr).expect("connects"));
-        held.push(handle.accept().await);
-        // From now on no descriptor is left: a client connects (its own was opened before).
-        let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-            .expect("a socket");
-        let used = std::fs::read_dir("/proc/self/fd").expect("proc").count() as u64;
-        set_file_limit(used - 1);
-        spare
-            .connect(&addr.into())
-            .expect("the kernel completes the handshake");
+        let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let limit = set_file_limit(0);
+        spare.connect(&addr.into()).expect("the kernel completes the handshake");
         until(&handle, || handle.stats().accept_backoffs.get() >= 3).await;
         let turns = handle.stats().turns.get();
         handle.sleep(Duration::from_millis(100)).await;
         assert!(handle.stats().turns.get() - turns < 50, "it does not spin");
-        drop(held.drain(..20));
+        set_file_limit(limit);
         handle.accept().await;
         handle.close_listener(listener);
     });

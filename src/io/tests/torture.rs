@@ -1,6 +1,7 @@
 //! Storms of cancels, drops in the middle of operations, full queues: what would show memory that
 //! the kernel still refers to, completions that meet another operation, or lost entries.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::rc::Rc;
 
@@ -40,6 +41,15 @@ fn storms_of_dropped_streams_in_simulation() {
 /// the same slots. Bytes of one connection never appear on another one: each sends its own tag.
 async fn storm(handle: Handle, rounds: u64, width: u64) {
     let (listener, addr) = listen(&handle);
+    let worker = handle.clone();
+    let stop = Rc::new(Cell::new(false));
+    let stopped = stop.clone();
+    handle.spawn(async move {
+        while !stopped.get() {
+            let end = worker.now() + Duration::from_millis(10);
+            drop(worker.timeout(end, worker.next_ready()).await);
+        }
+    });
     for round in 0..rounds {
         let mut pairs = Vec::new();
         for _ in 0..width {
@@ -54,9 +64,8 @@ async fn storm(handle: Handle, rounds: u64, width: u64) {
             .sleep(Duration::from_millis(handle.random() % 15))
             .await;
     }
-    handle.close_idle_downstream();
-    until(&handle, || handle.stats().tasks.get() == 0).await;
-    handle.close_idle_downstream();
+    until(&handle, || handle.stats().tasks.get() == 1 && handle.stats().connections.get() == 0).await;
+    stop.set(true);
     assert_eq!(handle.stats().task_panics.get(), 0);
     handle.close_listener(listener);
 }

@@ -49,7 +49,9 @@ impl Cors {
             .collect::<Result<_, _>>();
         let origins = config.access_control_allow_origin_list.iter();
         let exposed = &config.access_control_expose_headers;
-        let exposes = !exposed.is_empty() && !(credentials && has_star(exposed));
+        // `*` has no meaning together with credentials.
+        let exposed = Some(exposed).filter(|list| !list.is_empty());
+        let exposed = exposed.filter(|list| !credentials || !has_star(list));
         Ok(Some(Cors {
             credentials,
             origins: origins.map(|origin| origin.as_bytes().into()).collect(),
@@ -57,7 +59,7 @@ impl Cors {
                 .map_err(|e| FieldError::new("accessControlAllowOriginListRegex", e))?,
             allow_headers: Allowed::compile(&config.access_control_allow_headers, credentials),
             allow_methods: Allowed::compile(&config.access_control_allow_methods, credentials),
-            expose_headers: exposes.then(|| exposed.join(",").into_bytes().into()),
+            expose_headers: exposed.map(|list| list.join(",").into_bytes().into()),
             max_age: config
                 .access_control_max_age
                 .map(|age| age.to_string().into_bytes().into()),

@@ -22,7 +22,7 @@ pub(super) struct Secure {
     /// Sent on responses to requests that came by TLS.
     over_tls: Box<[(Token, Box<[u8]>)]>,
     /// Policies with a nonce: the pieces around it.
-    with_nonce: Box<[(Token, Box<[Box<[u8]>]>)]>,
+    with_nonce: Box<[(Token, Pieces)]>,
 }
 
 /// Where the nonces of content security policies come from: a counter under a secret.
@@ -188,10 +188,13 @@ pub(super) fn warnings(config: &config::Headers) -> Vec<String> {
 }
 
 type Values = Vec<(Token, Box<[u8]>)>;
-type Pieces = Vec<(Token, Box<[Box<[u8]>]>)>;
+type Policies = Vec<(Token, Pieces)>;
+/// The text of a policy, cut at the nonces.
+type Pieces = Box<[Box<[u8]>]>;
 
-fn fields(config: &config::Headers, strict: bool) -> (Values, Values, Pieces) {
-    let (mut always, mut over_tls, mut with_nonce) = (Values::new(), Values::new(), Pieces::new());
+fn fields(config: &config::Headers, strict: bool) -> (Values, Values, Policies) {
+    let (mut always, mut over_tls, mut with_nonce) =
+        (Values::new(), Values::new(), Policies::new());
     let seconds = config.sts_seconds.unwrap_or(0);
     if seconds != 0 && strict {
         let sub_domains = if config.sts_include_subdomains {

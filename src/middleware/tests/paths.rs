@@ -1,6 +1,9 @@
 //! addPrefix, stripPrefix, stripPrefixRegex, replacePath, replacePathRegex, encodedCharacters.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::http::path::is_sanitized;
 
 /// Runs filters on a GET; the target and the managed fields that come out, or the status of an answer.
 fn run(filters: &[&str], target: &str) -> (String, Vec<String>) {
@@ -392,4 +395,59 @@ fn encoded_characters_are_refused_unless_allowed() {
         .request(&[filter], &mut Exchange::new("GET /a%2Fb", &[]))
         .unwrap();
     assert!(answer.body.is_empty() && answer.fields.is_empty());
+}
+
+/// Pieces of paths that have fooled path filters.
+fn piece() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "/", "a", "b", "foo", ".", "..", "%2F", "%2f", "%2E", "%25", "%5C", "%00", "%FF", "%C3%A9",
+        "//", ";", "x y",
+    ])
+}
+
+proptest! {
+    #[test]
+    fn a_filter_forwards_a_normal_path_or_refuses(
+        path in proptest::collection::vec(piece(), 0..12),
+        prefix in proptest::collection::vec(piece(), 0..4),
+        kind in 0..5usize,
+    ) {
+        let literal = prefix.concat().replace('\'', "");
+        let yaml = match kind {
+            0 => format!("{{stripPrefix: {{prefixes: ['{literal}']}}}}"),
+            1 => "{stripPrefixRegex: {regex: ['^/[^/]*', '^.', 'foo']}}".to_owned(),
+            2 => "{replacePathRegex: {regex: '^(/[^/]*)(.*)', replacement: '$2$1'}}".to_owned(),
+            3 => "{replacePathRegex: {regex: 'foo|a', replacement: '.'}}".to_owned(),
+            _ => "{replacePathRegex: {regex: '%2[Ff]', replacement: '/'}}".to_owned(),
+        };
+        let mut exchange = Exchange::new(&format!("GET /{}", path.concat()), &[]);
+        exchange.rq.sanitize_path();
+        let before = exchange.rq.path().to_vec();
+        match Shard::new().request(&[middleware(&yaml)], &mut exchange) {
+            Some(answer) => prop_assert!(matches!(answer.status, 400 | 500)),
+            None => {
+                let after = exchange.rq.path().to_vec();
+                prop_assert!(is_sanitized(&after) || after == before, "{} from {}", text(&after), text(&before));
+                let mut normal = Vec::new();
+                prop_assert!(crate::http::path::normalize(&after, &mut normal).is_ok());
+                prop_assert_eq!(normal, after);
+            }
+        }
+    }
+
+    #[test]
+    fn urls_and_expressions_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), ascii in "[ -~]{0,60}") {
+        let mut out = Vec::new();
+        if location::write(&bytes, &mut out).is_ok() {
+            prop_assert!(!out.iter().any(u8::is_ascii_control));
+        }
+        let _ = location::write(ascii.as_bytes(), &mut out);
+        let _ = predicate::Predicate::parse(&ascii);
+        let _ = status_ranges::StatusRanges::parse([&ascii]);
+        let _ = client_ip::IpSet::parse([&ascii]);
+        let mut fields = Fields::new();
+        fields.append(&Token::XForwardedFor, &bytes);
+        let strategy = client_ip::IpStrategy::compile(1, &[], Some(64)).unwrap();
+        let _ = strategy.client(IpAddr::from([1, 2, 3, 4]), &fields);
+    }
 }

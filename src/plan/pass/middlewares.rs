@@ -37,36 +37,37 @@ impl Planner {
         let mut references = Vec::new();
         let mut outcome = Outcome::None;
         self.chains.remove(&node);
-        match chosen.compiled {
-            None => {}
-            Some(compiled) => {
-                issues.warnings = compiled.warnings;
-                match compiled.value {
-                    Draft::Chain(members) => {
-                        references = self.members(&name, &members);
-                        self.chains.insert(node, members);
-                        pass.chains.insert(node);
-                    }
-                    Draft::Leaf {
-                        middleware,
-                        service,
-                        type_name,
-                    } => match self.find_service(&name, service, &mut references) {
+        if let Some(compiled) = chosen.compiled {
+            issues.warnings = compiled.warnings;
+            match compiled.value {
+                Draft::Chain(members) => {
+                    references = self.members(&name, &members);
+                    self.chains.insert(node, members);
+                    pass.chains.insert(node);
+                }
+                Draft::Leaf(leaf) => {
+                    match self.find_service(&name, leaf.service, &mut references) {
                         Err(error) => issues.references.push(error),
                         Ok(service) => {
-                            let known = before.filter(|leaf| leaf.type_name == type_name);
-                            let named = NamedMiddleware {
-                                name: Arc::clone(&name),
-                                state: known
-                                    .map_or_else(|| self.identities.state(), |leaf| leaf.state),
-                                middleware,
-                                service,
-                            };
-                            outcome = Outcome::Middleware(
-                                self.place_middleware(named, before, type_name, pass),
-                            );
+                            let known = before.filter(|before| before.type_name == leaf.type_name);
+                            let is_same = known.is_some_and(|known| {
+                                self.is_in_force(&name, chosen.object.as_ref(), known, service)
+                            });
+                            outcome = Outcome::Middleware(match known {
+                                Some(known) if is_same => known,
+                                _ => {
+                                    let state = known.map(|known| known.state);
+                                    let named = NamedMiddleware {
+                                        name: Arc::clone(&name),
+                                        state: state.unwrap_or_else(|| self.identities.state()),
+                                        middleware: leaf.middleware,
+                                        service,
+                                    };
+                                    self.place_middleware(named, before, leaf.type_name, pass)
+                                }
+                            });
                         }
-                    },
+                    }
                 }
             }
         }
@@ -74,12 +75,31 @@ impl Planner {
             self.end_middleware(leaf, &outcome, pass);
         }
         let item = self.graph.data_mut(node);
+        if matches!(outcome, Outcome::None) && item.input.is_present() {
+            // For a chain only until it is flattened.
+            outcome = issues.failure();
+        }
         item.outcome = outcome;
         item.issues = issues.boxed();
         self.set_references(node, references, pass);
         if middleware::links(&self.graph, node).map(Box::from) != before_links {
             self.mark_referrers(node, pass);
         }
+    }
+
+    /// Whether a middleware that was compiled again is what the snapshot holds already.
+    fn is_in_force(
+        &self,
+        name: &Arc<str>,
+        object: Option<&Object>,
+        known: Leaf,
+        service: Option<ServiceSlot>,
+    ) -> bool {
+        let key = (Kind::HttpMiddleware, Arc::clone(name));
+        let published = self.published.objects.get(&key);
+        let placed = self.snapshot.middleware(known.link.slot);
+        published.is_some_and(|published| published.object.as_ref() == object)
+            && placed.is_some_and(|placed| placed.service == service)
     }
 
     fn members(&mut self, chain: &str, members: &[Box<str>]) -> Vec<NodeId> {
@@ -187,7 +207,7 @@ impl Planner {
                 Ok(links) => Outcome::Chain(links),
                 Err(error) => {
                     issues.references.push(error);
-                    Outcome::None
+                    issues.failure()
                 }
             };
             item.issues = issues.boxed();

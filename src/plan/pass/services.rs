@@ -24,18 +24,22 @@ impl Planner {
         let (value, warnings) = chosen.compiled.map_or((None, Vec::new()), |compiled| {
             (Some(compiled.value), compiled.warnings)
         });
-        item.issues = Issues {
+        let issues = Issues {
             own: chosen.errors,
             warnings,
             references: Vec::new(),
-        }
-        .boxed();
+        };
         let before = match std::mem::take(&mut item.outcome) {
             Outcome::Transport(transport) => Some(transport),
             _ => None,
         };
         let is_same = before == value;
-        item.outcome = value.map_or(Outcome::None, Outcome::Transport);
+        item.outcome = match value {
+            Some(transport) => Outcome::Transport(transport),
+            None if item.input.is_present() => issues.failure(),
+            None => Outcome::None,
+        };
+        item.issues = issues.boxed();
         if !is_same {
             self.mark_referrers(node, pass);
         }
@@ -72,16 +76,19 @@ impl Planner {
                 Err(error) => issues.references.push(error),
             }
         }
-        self.graph.data_mut(node).issues = issues.boxed();
         let outcome = match linked {
             Some((draft, transport)) => self.place_service(&name, draft, &transport, before, pass),
             None => {
                 if let Some((slot, service)) = before {
                     self.end_service(slot, &service, pass);
                 }
-                Outcome::None
+                match self.graph.data(node).input.is_present() {
+                    true => issues.failure(),
+                    false => Outcome::None,
+                }
             }
         };
+        self.graph.data_mut(node).issues = issues.boxed();
         self.graph.data_mut(node).outcome = outcome;
         self.set_references(node, references, pass);
         if service_link(&self.graph, node) != before_link {

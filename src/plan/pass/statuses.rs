@@ -106,7 +106,11 @@ impl Planner {
         if published.is_some_and(|published| **published == status) {
             return;
         }
-        log_difference(published.map(|published| &**published), &status, &mut pass.log);
+        log_difference(
+            published.map(|published| &**published),
+            &status,
+            &mut pass.log,
+        );
         self.published.objects.insert(key, Arc::new(status));
         pass.work.statuses += 1;
     }
@@ -122,7 +126,7 @@ fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> Obje
     if !compiles {
         errors.push(format!("not supported yet, without effect: {kind}").into());
     }
-    let in_force = !matches!(item.outcome, Outcome::None);
+    let in_force = !matches!(item.outcome, Outcome::None | Outcome::Failed(_));
     let decodes = !matches!(item.input.newest, Entry::Rejected(_));
     let status = if errors.is_empty() {
         Status::Enabled
@@ -159,7 +163,10 @@ fn log_difference(before: Option<&ObjectStatus>, now: &ObjectStatus, log: &mut V
         Status::Enabled | Status::Warning => Level::Warning,
     };
     let is_worse = before.is_some_and(|before| before.status < now.status);
-    let new = now.errors.iter().filter(|text| is_worse || !known.contains(text));
+    let new = now
+        .errors
+        .iter()
+        .filter(|text| is_worse || !known.contains(text));
     log.extend(new.map(|text| message(level, text)));
     if now.errors.is_empty() && !known.is_empty() {
         log.push(message(Level::Info, "in force again as configured"));

@@ -9,11 +9,18 @@ fn many(count: usize) -> Vec<ObjectChange> {
     let mut yaml = String::from("http:\n  routers:\n");
     for n in 0..count {
         let service = n / 10;
-        yaml += &format!("    r{n}: {{rule: 'Host(`h{n}.example.com`) && PathPrefix(`/api`)', service: s{service}}}\n");
+        yaml += &format!(
+            "    r{n}: {{rule: 'Host(`h{n}.example.com`) && PathPrefix(`/api`)', service: s{service}}}\n"
+        );
     }
     yaml += "  services:\n";
     for n in 0..count.div_ceil(10) {
-        yaml += &format!("    s{n}: {{loadBalancer: {{servers: [{{url: 'http://10.{}.{}.{}:8080'}}]}}}}\n", n >> 16, (n >> 8) & 255, n & 255);
+        yaml += &format!(
+            "    s{n}: {{loadBalancer: {{servers: [{{url: 'http://10.{}.{}.{}:8080'}}]}}}}\n",
+            n >> 16,
+            (n >> 8) & 255,
+            n & 255
+        );
     }
     changes("file", &yaml)
 }
@@ -26,7 +33,11 @@ fn load(count: usize) -> Planner {
         objects,
         ..MergedChange::default()
     });
-    println!("{count} routers planned in {:?}: {:?}", start.elapsed(), planned.work);
+    println!(
+        "{count} routers planned in {:?}: {:?}",
+        start.elapsed(),
+        planned.work
+    );
     planner
 }
 
@@ -39,7 +50,11 @@ fn one_change_among_many_touches_one_object() {
         objects: changes("file", yaml),
         ..MergedChange::default()
     });
-    println!("one router changed in {:?}: {:?}", start.elapsed(), planned.work);
+    println!(
+        "one router changed in {:?}: {:?}",
+        start.elapsed(),
+        planned.work
+    );
     let expected = crate::plan::Work {
         compiled: 1,
         resolved: 1,

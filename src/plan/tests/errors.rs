@@ -57,7 +57,10 @@ fn each_dangling_or_bad_router_is_disabled_for_its_own_reason() {
         "entryPoint \"nope\" doesn't exist",
         "no valid entryPoint for this router",
     ];
-    assert_eq!((status, &errors[..]), (Status::Disabled, &texts.map(String::from)[..]));
+    assert_eq!(
+        (status, &errors[..]),
+        (Status::Disabled, &texts.map(String::from)[..])
+    );
     let (status, errors) = router(&planner, "bad@file");
     assert_eq!(status, Status::Disabled);
     assert!(errors[0].contains("Nope"), "{errors:?}");
@@ -71,7 +74,8 @@ fn only_what_routers_reach_counts_as_broken() {
     let mut planner = planner();
     apply(&mut planner, SETUP);
     let counts = |kind| {
-        [Status::Enabled, Status::Warning, Status::Disabled].map(|status| count(&planner, kind, status))
+        [Status::Enabled, Status::Warning, Status::Disabled]
+            .map(|status| count(&planner, kind, status))
     };
     assert_eq!(counts(Kind::HttpRouter), [3, 0, 4]);
     // The two that the program offers are services, too.
@@ -115,8 +119,18 @@ fn objects_tell_which_routers_name_them() {
     let all = "bad@file d@file noep@file nomw@file r@file tls@file";
     assert_eq!(used_by(&planner, Kind::HttpService, "s@file"), all);
     assert_eq!(used_by(&planner, Kind::HttpMiddleware, "c@file"), "r@file");
-    assert_eq!(used_by(&planner, Kind::HttpMiddleware, "h@file"), "", "only its chain names it");
-    remove(&mut planner, &[(Kind::HttpRouter, "bad@file"), (Kind::HttpRouter, "tls@file")]);
+    assert_eq!(
+        used_by(&planner, Kind::HttpMiddleware, "h@file"),
+        "",
+        "only its chain names it"
+    );
+    remove(
+        &mut planner,
+        &[
+            (Kind::HttpRouter, "bad@file"),
+            (Kind::HttpRouter, "tls@file"),
+        ],
+    );
     let rest = "d@file noep@file nomw@file r@file";
     assert_eq!(used_by(&planner, Kind::HttpService, "s@file"), rest);
 }
@@ -159,9 +173,13 @@ http:
     let text = "the router priority 9223372036854774808 exceeds the max user-defined priority 9223372036854774807";
     assert_eq!(router(&planner, "high@file"), disabled(text));
     assert_eq!(router(&planner, "edge@file"), enabled());
-    assert_eq!(router(&planner, "child@file"), disabled("not supported yet: parentRefs"));
+    assert_eq!(
+        router(&planner, "child@file"),
+        disabled("not supported yet: parentRefs")
+    );
     assert_eq!(router(&planner, "off@file"), disabled("api is not enabled"));
-    let yaml = "http: {routers: {top: {rule: 'Host(`x`)', service: ping, priority: 9223372036854775807}}}";
+    let yaml =
+        "http: {routers: {top: {rule: 'Host(`x`)', service: ping, priority: 9223372036854775807}}}";
     apply_as(&mut planner, "internal", yaml);
     assert_eq!(router(&planner, "top@internal"), enabled());
     assert_eq!(route_names(&planner, 0), ["top@internal", "edge@file"]);
@@ -196,12 +214,19 @@ http:
 ";
     apply(&mut planner, yaml);
     let route = &routes(&planner, 0)[0];
-    assert_eq!(middleware_names(&planner, route), ["p@file", "q@file", "p@file", "p@file"]);
+    assert_eq!(
+        middleware_names(&planner, route),
+        ["p@file", "q@file", "p@file", "p@file"]
+    );
     assert!(route.has_around);
-    let cycle = "could not instantiate middleware a@file: recursion detected in a@file->b@file->a@file";
+    let cycle =
+        "could not instantiate middleware a@file: recursion detected in a@file->b@file->a@file";
     assert_eq!(router(&planner, "bad@file"), disabled(cycle));
     // Breaking the cycle deep below is seen above.
-    apply(&mut planner, "http: {middlewares: {b: {chain: {middlewares: [p]}}}}");
+    apply(
+        &mut planner,
+        "http: {middlewares: {b: {chain: {middlewares: [p]}}}}",
+    );
     assert_eq!(router(&planner, "bad@file"), enabled());
     remove(&mut planner, &[(Kind::HttpMiddleware, "q@file")]);
     let missing = "middleware \"q@file\" does not exist";
@@ -236,7 +261,7 @@ http:
     x: {rule: 'Host(`x`)', service: x}
   services:
     w: {weighted: {services: [{name: s, weight: 2}]}}
-    s: {loadBalancer: {strategy: hrw, sticky: {cookie: {}}, healthCheck: {path: /}, passiveHealthCheck: {}, servers: []}}
+    s: {loadBalancer: {strategy: hrw, sticky: {cookie: {}}, healthCheck: {path: /}, passiveHealthCheck: {maxFailedAttempts: 2}, servers: []}}
     t: {loadBalancer: {servers: [{url: 'https://a'}, {url: 'a'}]}}
     m: {middlewares: [a], loadBalancer: {servers: []}}
     x: {loadBalancer: {serversTransport: x, servers: []}}
@@ -245,17 +270,32 @@ tcp:
     t: {loadBalancer: {servers: []}}
 ";
     apply(&mut planner, yaml);
-    assert_eq!(router(&planner, "w@file"), disabled("not supported yet: weighted"));
-    assert_eq!(router(&planner, "m@file"), disabled("not supported yet: middlewares of a service"));
-    assert_eq!(router(&planner, "x@file"), disabled("servers transport not found x@file"));
+    assert_eq!(
+        router(&planner, "w@file"),
+        disabled("not supported yet: weighted")
+    );
+    assert_eq!(
+        router(&planner, "m@file"),
+        disabled("not supported yet: middlewares of a service")
+    );
+    assert_eq!(
+        router(&planner, "x@file"),
+        disabled("servers transport not found x@file")
+    );
     let (_, errors) = router(&planner, "t@file");
-    assert!(errors[0].contains("https is not supported yet"), "{errors:?}");
+    assert!(
+        errors[0].contains("https is not supported yet"),
+        "{errors:?}"
+    );
     assert!(errors[0].contains("http://a"), "{errors:?}");
     assert_eq!(router(&planner, "s@file"), enabled());
     let status = status_of(&planner, Kind::HttpService, "s@file");
     assert_eq!(status.status, Status::Warning);
     assert!(status.errors[0].contains("hrw"), "{status:?}");
-    assert!(status.errors[1].contains("sticky, healthCheck, passiveHealthCheck"), "{status:?}");
+    assert!(
+        status.errors[1].contains("sticky, healthCheck, passiveHealthCheck"),
+        "{status:?}"
+    );
     let status = status_of(&planner, Kind::TcpService, "t@file");
     assert_eq!(status.status, Status::Warning);
 }
@@ -273,11 +313,18 @@ http:
     apply(&mut planner, yaml);
     let missing = "the service \"pages@file\" does not exist";
     assert_eq!(router(&planner, "r@file"), disabled(missing));
-    apply(&mut planner, "http: {services: {pages: {loadBalancer: {servers: []}}}}");
+    apply(
+        &mut planner,
+        "http: {services: {pages: {loadBalancer: {servers: []}}}}",
+    );
     assert_eq!(router(&planner, "r@file"), enabled());
     let snapshot = planner.published().snapshot.clone();
-    let named = snapshot.middleware(routes(&planner, 0)[0].middlewares[0]).unwrap();
-    let slot = named.service.expect("an errors middleware knows its service");
+    let named = snapshot
+        .middleware(routes(&planner, 0)[0].middlewares[0])
+        .unwrap();
+    let slot = named
+        .service
+        .expect("an errors middleware knows its service");
     assert_eq!(&*snapshot.service(slot).unwrap().name, "pages@file");
 }
 
@@ -286,12 +333,23 @@ fn equal_priorities_go_by_provider_precedence_then_by_name() {
     let mut planner = planner();
     let yaml = |names: [&str; 2]| {
         let router = |name| format!("{name}: {{rule: 'Host(`x.test`)', service: noop@internal}}");
-        format!("http: {{routers: {{{}, {}}}}}", router(names[0]), router(names[1]))
+        format!(
+            "http: {{routers: {{{}, {}}}}}",
+            router(names[0]),
+            router(names[1])
+        )
     };
     apply_as(&mut planner, "zookeeper", &yaml(["a", "b"]));
     apply_as(&mut planner, "etcd", &yaml(["c", "b"]));
     apply_as(&mut planner, "file", &yaml(["z", "d"]));
-    let order = ["d@file", "z@file", "b@etcd", "c@etcd", "a@zookeeper", "b@zookeeper"];
+    let order = [
+        "d@file",
+        "z@file",
+        "b@etcd",
+        "c@etcd",
+        "a@zookeeper",
+        "b@zookeeper",
+    ];
     assert_eq!(route_names(&planner, 0), order);
 }
 
@@ -302,9 +360,15 @@ fn messages_are_logged_once_and_their_end_too() {
     let planned = apply(&mut planner, bad);
     let texts: Vec<_> = planned.log.iter().map(|message| &*message.text).collect();
     assert_eq!(texts, ["the service \"s@file\" does not exist"]);
-    let planned = apply(&mut planner, "http: {routers: {r: {rule: 'Host(`y`)', service: s}}}");
+    let planned = apply(
+        &mut planner,
+        "http: {routers: {r: {rule: 'Host(`y`)', service: s}}}",
+    );
     assert_eq!(planned.log, [], "nothing new is wrong");
-    let planned = apply(&mut planner, "http: {services: {s: {loadBalancer: {servers: []}}}}");
+    let planned = apply(
+        &mut planner,
+        "http: {services: {s: {loadBalancer: {servers: []}}}}",
+    );
     let texts: Vec<_> = planned.log.iter().map(|message| &*message.text).collect();
     assert_eq!(texts, ["in force again as configured"]);
 }

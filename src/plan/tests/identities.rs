@@ -6,12 +6,20 @@ use crate::service::{PoolId, ServerAddress, ServerId};
 fn ids(planner: &Planner) -> Vec<(String, ServerId, PoolId)> {
     let service = service(planner, "s@file");
     let servers = balancer(&service).servers.iter();
-    servers.map(|server| (server.url.to_string(), server.id, server.pool)).collect()
+    servers
+        .map(|server| (server.url.to_string(), server.id, server.pool))
+        .collect()
 }
 
 fn servers(planner: &mut Planner, urls: &[&str]) -> Planned {
     let list: Vec<_> = urls.iter().map(|url| format!("{{url: '{url}'}}")).collect();
-    apply(planner, &format!("http: {{services: {{s: {{loadBalancer: {{servers: [{}]}}}}}}}}", list.join(", ")))
+    apply(
+        planner,
+        &format!(
+            "http: {{services: {{s: {{loadBalancer: {{servers: [{}]}}}}}}}}",
+            list.join(", ")
+        ),
+    )
 }
 
 #[test]
@@ -26,13 +34,18 @@ fn servers_keep_their_identity_when_their_siblings_change() {
     assert_eq!(after[1], before[0]);
     assert_eq!(after[2], before[1]);
     assert!(before.iter().all(|known| known.1 != after[0].1));
-    assert_eq!(before[0].2, before[2].2, "the same authority is the same pool");
+    assert_eq!(
+        before[0].2, before[2].2,
+        "the same authority is the same pool"
+    );
 }
 
 #[test]
 fn a_thousand_reordered_servers_keep_their_identities() {
     let mut planner = planner();
-    let urls: Vec<_> = (0..1000).map(|n| format!("http://10.0.{}.{}", n / 250, n % 250)).collect();
+    let urls: Vec<_> = (0..1000)
+        .map(|n| format!("http://10.0.{}.{}", n / 250, n % 250))
+        .collect();
     let mut urls: Vec<_> = urls.iter().map(String::as_str).collect();
     servers(&mut planner, &urls);
     let mut before = ids(&planner);
@@ -45,8 +58,15 @@ fn a_thousand_reordered_servers_keep_their_identities() {
 #[test]
 fn names_are_reported_as_they_come_and_go_and_never_share_an_identity() {
     let mut planner = planner();
-    let planned = servers(&mut planner, &["http://a:1", "http://A:2", "http://10.0.0.1"]);
-    let added: Vec<_> = planned.names_added.iter().map(|(_, host)| &**host).collect();
+    let planned = servers(
+        &mut planner,
+        &["http://a:1", "http://A:2", "http://10.0.0.1"],
+    );
+    let added: Vec<_> = planned
+        .names_added
+        .iter()
+        .map(|(_, host)| &**host)
+        .collect();
     assert_eq!(added, ["a"], "names are resolved once, in lower case");
     let first = planned.names_added[0].0;
     let service = service(&planner, "s@file");
@@ -69,8 +89,14 @@ fn pools_are_removed_with_their_last_server_only() {
     let pools: Vec<_> = ids(&planner).into_iter().map(|(_, _, pool)| pool).collect();
     let other = "http: {services: {t: {loadBalancer: {servers: [{url: 'http://a'}]}}}}";
     apply(&mut planner, other);
-    let change = servers(&mut planner, &["http://c"]).change.expect("servers changed");
-    assert_eq!(change.removed_pools, [pools[1]], "another service still uses the other");
+    let change = servers(&mut planner, &["http://c"])
+        .change
+        .expect("servers changed");
+    assert_eq!(
+        change.removed_pools,
+        [pools[1]],
+        "another service still uses the other"
+    );
     let planned = remove(&mut planner, &[(Kind::HttpService, "t@file")]);
     let change = planned.change.expect("a service went");
     assert_eq!(change.removed_pools, [pools[0]]);
@@ -80,7 +106,9 @@ fn pools_are_removed_with_their_last_server_only() {
 #[test]
 fn a_transport_makes_another_pool_only_if_its_content_differs() {
     let mut planner = planner();
-    let yaml = |timeout: &str| format!(r"
+    let yaml = |timeout: &str| {
+        format!(
+            r"
 http:
   services:
     s: {{loadBalancer: {{serversTransport: t, servers: [{{url: 'http://a'}}]}}}}
@@ -88,7 +116,9 @@ http:
   serversTransports:
     t: {{maxIdleConnsPerHost: 7, forwardingTimeouts: {{dialTimeout: {timeout}}}}}
     u: {{maxIdleConnsPerHost: 7, forwardingTimeouts: {{dialTimeout: 5s}}}}
-");
+"
+        )
+    };
     apply(&mut planner, &yaml("5s"));
     let pool = |planner: &Planner, name: &str| balancer(&service(planner, name)).servers[0].pool;
     let shared = pool(&planner, "s@file");
@@ -97,7 +127,11 @@ http:
     apply(&mut planner, &yaml("6s"));
     assert_ne!(pool(&planner, "s@file"), shared);
     assert_eq!(pool(&planner, "u@file"), shared);
-    assert_eq!(service(&planner, "u@file").revision, revision, "its description is the same");
+    assert_eq!(
+        service(&planner, "u@file").revision,
+        revision,
+        "its description is the same"
+    );
 }
 
 #[test]
@@ -129,11 +163,20 @@ fn a_middleware_keeps_its_state_while_its_type_stays() {
         let named = snapshot.middlewares.iter().flatten().next().unwrap();
         named.state
     };
-    apply(&mut planner, "http: {middlewares: {m: {addPrefix: {prefix: /a}}}}");
+    apply(
+        &mut planner,
+        "http: {middlewares: {m: {addPrefix: {prefix: /a}}}}",
+    );
     let first = state(&planner);
-    apply(&mut planner, "http: {middlewares: {m: {addPrefix: {prefix: /b}}}}");
+    apply(
+        &mut planner,
+        "http: {middlewares: {m: {addPrefix: {prefix: /b}}}}",
+    );
     assert_eq!(state(&planner), first);
-    let planned = apply(&mut planner, "http: {middlewares: {m: {stripPrefix: {prefixes: [/b]}}}}");
+    let planned = apply(
+        &mut planner,
+        "http: {middlewares: {m: {stripPrefix: {prefixes: [/b]}}}}",
+    );
     assert_ne!(state(&planner), first);
     assert_eq!(planned.change.unwrap().removed_states, [first]);
 }
@@ -162,6 +205,12 @@ http:
     let [a, b] = &*balancer.servers else {
         panic!("weights of zero and less drop servers: {balancer:?}");
     };
-    assert_eq!((&*a.authority, a.weight, a.path_prefix.as_deref()), ("a.test:8080", 3, Some("/base")));
-    assert_eq!((&*b.authority, b.weight, b.path_prefix.as_deref()), ("b.test", 1, None));
+    assert_eq!(
+        (&*a.authority, a.weight, a.path_prefix.as_deref()),
+        ("a.test:8080", 3, Some("/base"))
+    );
+    assert_eq!(
+        (&*b.authority, b.weight, b.path_prefix.as_deref()),
+        ("b.test", 1, None)
+    );
 }

@@ -22,7 +22,9 @@ const ENTRY_POINTS: [&str; 3] = ["web", "websecure", "admin"];
 fn name(kind: Kind, number: u8) -> String {
     match kind {
         // Some declared names look like generated ones.
-        Kind::HttpRouter => ["r0", "r1", "r2", "web-r0", "admin-r1", "web-web-r0"][usize::from(number) % 6].to_owned(),
+        Kind::HttpRouter => ["r0", "r1", "r2", "web-r0", "admin-r1", "web-web-r0"]
+            [usize::from(number) % 6]
+            .to_owned(),
         Kind::HttpModel => ENTRY_POINTS[usize::from(number) % 3].to_owned(),
         Kind::HttpMiddleware => format!("m{}", number % 6),
         Kind::HttpService => format!("s{}", number % 4),
@@ -49,7 +51,12 @@ fn router_text() -> impl Strategy<Value = String> {
         Just("nope"),
         Just("nope, web, admin")
     ];
-    let rest = (0..6u8, 0..3i64, any::<bool>(), prop_oneof![4 => Just(""), 1 => Just("v2")]);
+    let rest = (
+        0..6u8,
+        0..3i64,
+        any::<bool>(),
+        prop_oneof![4 => Just(""), 1 => Just("v2")],
+    );
     (rule, entry_points, middlewares(), rest).prop_map(|(rule, entry_points, middlewares, (service, priority, tls, syntax))| {
         let service = match service {
             5 => "noop@internal".to_owned(),
@@ -76,7 +83,8 @@ fn service_text() -> impl Strategy<Value = String> {
         2 => (0..2u8).prop_map(|n| format!("http://10.0.0.{n}:80/p")),
         1 => Just("https://x".to_owned()),
     ];
-    let server = (url, 0..3i64).prop_map(|(url, weight)| format!("{{url: '{url}', weight: {weight}}}"));
+    let server =
+        (url, 0..3i64).prop_map(|(url, weight)| format!("{{url: '{url}', weight: {weight}}}"));
     let servers = proptest::collection::vec(server, 0..4).prop_map(|servers| servers.join(", "));
     let transport = prop_oneof![Just(""), Just("t0"), Just("t1"), Just("t2")];
     let strategy = prop_oneof![Just("wrr"), Just("p2c"), Just("hrw")];
@@ -94,8 +102,17 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Kind::HttpServersTransport),
         Just(Kind::HttpModel),
     ];
-    let transport = prop_oneof![Just("{maxIdleConnsPerHost: 3}"), Just("{maxIdleConnsPerHost: 4}"), Just("{maxIdleConnsPerHost: 99999999999}")];
-    let model = (middlewares(), any::<bool>()).prop_map(|(names, tls)| format!("{{middlewares: [{names}]{}}}", if tls { ", tls: {}" } else { "" }));
+    let transport = prop_oneof![
+        Just("{maxIdleConnsPerHost: 3}"),
+        Just("{maxIdleConnsPerHost: 4}"),
+        Just("{maxIdleConnsPerHost: 99999999999}")
+    ];
+    let model = (middlewares(), any::<bool>()).prop_map(|(names, tls)| {
+        format!(
+            "{{middlewares: [{names}]{}}}",
+            if tls { ", tls: {}" } else { "" }
+        )
+    });
     prop_oneof![
         6 => (any::<u8>(), router_text()).prop_map(|(n, text)| Step::Router(n, text)),
         4 => (any::<u8>(), middleware_text()).prop_map(|(n, text)| Step::Middleware(n, text)),
@@ -121,7 +138,11 @@ fn to_changes(steps: &[Step]) -> Vec<ObjectChange> {
         };
         let name = name(kind, number);
         let change = if text.is_empty() {
-            let provider = if kind == Kind::HttpModel { "internal" } else { "file" };
+            let provider = if kind == Kind::HttpModel {
+                "internal"
+            } else {
+                "file"
+            };
             ObjectChange {
                 kind,
                 name: format!("{name}@{provider}").into(),
@@ -182,7 +203,11 @@ fn a_verified_planner_finds_nothing_to_report() {
         objects: changes("file", yaml),
         ..MergedChange::default()
     });
-    assert!(planned.log[0].text.contains("differs from a full one"), "{:?}", planned.log);
+    assert!(
+        planned.log[0].text.contains("differs from a full one"),
+        "{:?}",
+        planned.log
+    );
 }
 
 #[test]

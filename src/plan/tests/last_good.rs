@@ -52,7 +52,10 @@ fn a_deleted_object_has_no_good_version_any_more() {
     apply(&mut planner, GOOD);
     remove(&mut planner, &[(Kind::HttpRouter, "r@file")]);
     assert_eq!(route_names(&planner, 0), [""; 0]);
-    apply(&mut planner, "http: {routers: {r: {rule: 'Host(', service: s}}}");
+    apply(
+        &mut planner,
+        "http: {routers: {r: {rule: 'Host(', service: s}}}",
+    );
     assert_eq!(router(&planner, "r@file").0, Status::Disabled);
     assert_eq!(route_names(&planner, 0), [""; 0]);
 }
@@ -61,7 +64,10 @@ fn a_deleted_object_has_no_good_version_any_more() {
 fn the_good_version_resolves_against_the_current_objects() {
     let mut planner = planner();
     apply(&mut planner, GOOD);
-    apply(&mut planner, "http: {routers: {r: {rule: 'Host(', service: s}}}");
+    apply(
+        &mut planner,
+        "http: {routers: {r: {rule: 'Host(', service: s}}}",
+    );
     assert_eq!(route_names(&planner, 0), ["r@file"]);
     remove(&mut planner, &[(Kind::HttpService, "s@file")]);
     let (status, errors) = router(&planner, "r@file");
@@ -92,7 +98,10 @@ fn a_second_bad_version_still_falls_back_to_the_good_one() {
     let mut planner = planner();
     apply(&mut planner, GOOD);
     for rule in ["Host(", "Path(`x`)", "Nope(`x`)"] {
-        apply(&mut planner, &format!("http: {{routers: {{r: {{rule: '{rule}', service: s}}}}}}"));
+        apply(
+            &mut planner,
+            &format!("http: {{routers: {{r: {{rule: '{rule}', service: s}}}}}}"),
+        );
         assert_eq!(routes(&planner, 0)[0].rule.source(), "Host(`good.test`)");
     }
     let inputs = planner.inputs();

@@ -29,7 +29,11 @@ fn https_names(planner: &Planner, entry_point: usize) -> Vec<String> {
 fn models_split_routers_by_entry_point() {
     for models_first in [true, false] {
         let mut planner = planner();
-        let order = if models_first { [MODELS, ROUTERS] } else { [ROUTERS, MODELS] };
+        let order = if models_first {
+            [MODELS, ROUTERS]
+        } else {
+            [ROUTERS, MODELS]
+        };
         for yaml in order {
             apply(&mut planner, yaml);
         }
@@ -39,12 +43,18 @@ fn models_split_routers_by_entry_point() {
         assert_eq!(route_names(&planner, 2), ["two@file"]);
         let route = &routes(&planner, 0)[0];
         assert_eq!(middleware_names(&planner, route), ["ep@file", "own@file"]);
-        assert!(routes(&planner, 2)[0].access_log == false, "internal services are not logged");
+        assert!(
+            routes(&planner, 2)[0].access_log == false,
+            "internal services are not logged"
+        );
         let status = status_of(&planner, Kind::HttpRouter, "web-two@file");
         let json = serde_json::to_value(status.effective().as_deref()).unwrap();
         assert_eq!(json["entryPoints"], serde_json::json!(["web"]));
         assert_eq!(json["middlewares"], serde_json::json!(["ep@file"]));
-        assert_eq!(json["observability"]["accessLogs"], serde_json::json!(false));
+        assert_eq!(
+            json["observability"]["accessLogs"],
+            serde_json::json!(false)
+        );
     }
 }
 
@@ -53,7 +63,13 @@ fn removing_models_joins_what_they_split() {
     let mut planner = planner();
     apply(&mut planner, ROUTERS);
     apply(&mut planner, MODELS);
-    remove(&mut planner, &[(Kind::HttpModel, "web@internal"), (Kind::HttpModel, "websecure@internal")]);
+    remove(
+        &mut planner,
+        &[
+            (Kind::HttpModel, "web@internal"),
+            (Kind::HttpModel, "websecure@internal"),
+        ],
+    );
     for entry_point in [0, 1, 2] {
         assert!(route_names(&planner, entry_point).contains(&"two@file".to_owned()));
     }
@@ -72,7 +88,10 @@ fn a_declared_name_wins_over_a_generated_one() {
     assert_eq!(route_names(&planner, 2), ["web-two@file", "two@file"]);
     let published = planner.published();
     let conflict = &published.conflicts[0];
-    assert_eq!((&*conflict.name, &*conflict.losers[0]), ("web-two@file", "two@file"));
+    assert_eq!(
+        (&*conflict.name, &*conflict.losers[0]),
+        ("web-two@file", "two@file")
+    );
     remove(&mut planner, &[(Kind::HttpRouter, "web-two@file")]);
     assert_eq!(route_names(&planner, 0), ["one@file", "web-two@file"]);
     assert!(planner.published().conflicts.is_empty());
@@ -86,8 +105,13 @@ fn of_two_generated_names_the_first_router_by_name_gets_it() {
         default_entry_points: texts(&["a", "a-b"]),
         ..PlanSettings::default()
     });
-    apply(&mut planner, "http: {models: {a: {middlewares: []}, a-b: {middlewares: []}}}");
-    let router = |name: &str| format!("http: {{routers: {{{name}: {{rule: 'Host(`{name}`)', service: noop@internal}}}}}}");
+    apply(
+        &mut planner,
+        "http: {models: {a: {middlewares: []}, a-b: {middlewares: []}}}",
+    );
+    let router = |name: &str| {
+        format!("http: {{routers: {{{name}: {{rule: 'Host(`{name}`)', service: noop@internal}}}}}}")
+    };
     // Both generate a-b-c@file: c on a-b and b-c on a.
     apply(&mut planner, &router("c"));
     assert_eq!(route_names(&planner, 1), ["a-b-c@file"]);
@@ -101,7 +125,8 @@ fn of_two_generated_names_the_first_router_by_name_gets_it() {
 #[test]
 fn the_syntax_of_rules_is_the_routers_the_models_or_the_default() {
     let mut planner = planner();
-    let v2 = "http: {routers: {r: {rule: 'Host(`a`, `b`)', ruleSyntax: v2, service: noop@internal}}}";
+    let v2 =
+        "http: {routers: {r: {rule: 'Host(`a`, `b`)', ruleSyntax: v2, service: noop@internal}}}";
     apply(&mut planner, v2);
     assert_eq!(router(&planner, "r@file"), enabled());
     let default = "http: {routers: {q: {rule: 'Host(`a`, `b`)', service: noop@internal}}}";

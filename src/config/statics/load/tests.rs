@@ -461,3 +461,18 @@ fn an_empty_file_is_an_error() {
         assert_eq!(paths(&errors(text)), ["(top)"], "{text:?}");
     }
 }
+
+#[test]
+fn an_entry_point_prints_as_traefiks_api_prints_it() {
+    let config = yaml("entryPoints: {web: {address: ':80'}}").unwrap().config;
+    assert_eq!(
+        serde_json::to_string(&config.entry_points["web"]).unwrap(),
+        concat!(
+            r#"{"address":":80","transport":{"lifeCycle":{"graceTimeOut":"10s"},"#,
+            r#""respondingTimeouts":{"readTimeout":"1m0s","idleTimeout":"3m0s"}},"forwardedHeaders":{},"#,
+            r#""http":{"sanitizePath":true,"maxHeaderBytes":1048576,"underscoreHeadersStrategy":"keep"},"#,
+            r#""http2":{"maxConcurrentStreams":250,"maxDecoderHeaderTableSize":4096,"maxEncoderHeaderTableSize":4096},"#,
+            r#""udp":{"timeout":"3s"}}"#
+        )
+    );
+}

@@ -1,0 +1,326 @@
+//! What each part is given of the static configuration. Only translates; decides nothing but Traefik's
+//! rules of which entry points are default ones.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
+
+use super::log::{LogFormat, LogSettings};
+use crate::config::decode::{FromText, List, Text};
+use crate::config::statics::{
+    self, EntryPoint, IpRange, LogLevel, Protocol, RuleSyntax, StaticConfig, UnderscoreHeaders,
+};
+use crate::exchange::{EntryPointSettings, ProxyProtocol};
+use crate::http::{FieldName, ForwardedPolicy, Limits, Semicolons, Underscores};
+use crate::plan::PlanSettings;
+use crate::provider::file::{self, FileSettings};
+use crate::provider::internal;
+use crate::rules::Syntax;
+use crate::service::Transport;
+use crate::watcher::WatcherSettings;
+
+/// The entry point of the program's own endpoints, which is never a default one (Traefik: same).
+const INTERNAL_ENTRY_POINT: &str = "traefik";
+
+/// The entry points that take TCP connections, by name: the order in which everything else counts them.
+pub fn entry_points(config: &StaticConfig) -> impl Iterator<Item = (&Text, &EntryPoint)> {
+    config
+        .entry_points
+        .iter()
+        .filter(|(_, entry_point)| entry_point.address.protocol() == Protocol::Tcp)
+}
+
+/// Entry points of routers that name none: those marked `asDefault`, or else all but `traefik`. Sorted.
+pub fn default_entry_points(config: &StaticConfig) -> Vec<Arc<str>> {
+    let marked = entry_points(config).any(|(_, entry_point)| entry_point.as_default);
+    entry_points(config)
+        .filter(|(name, entry_point)| {
+            if marked {
+                entry_point.as_default
+            } else {
+                &***name != INTERNAL_ENTRY_POINT
+            }
+        })
+        .map(|(name, _)| Arc::from(&**name))
+        .collect()
+}
+
+/// Whether an entry point listens before the dynamic configuration is known: it serves `/ping` or the
+/// API and no traffic of its own.
+pub fn listens_early(config: &StaticConfig, name: &str) -> bool {
+    let serves_ping = config
+        .ping
+        .as_ref()
+        .is_some_and(|ping| !ping.manual_routing && &*ping.entry_point == name);
+    (serves_ping || name == INTERNAL_ENTRY_POINT)
+        && !default_entry_points(config)
+            .iter()
+            .any(|default| &**default == name)
+}
+
+/// What compilation needs.
+pub fn plan(config: &StaticConfig) -> PlanSettings {
+    PlanSettings {
+        entry_points: entry_points(config)
+            .map(|(name, _)| Arc::from(&**name))
+            .collect(),
+        default_entry_points: default_entry_points(config),
+        precedence: config
+            .providers
+            .precedence
+            .iter()
+            .map(|name| Arc::from(&**name))
+            .collect(),
+        default_rule_syntax: match config.core.default_rule_syntax {
+            RuleSyntax::V3 => Syntax::V3,
+            RuleSyntax::V2 => Syntax::V2,
+        },
+        default_transport: transport(config),
+        internal_services: internal::services(config),
+        log_internals: config
+            .access_log
+            .as_ref()
+            .is_some_and(|log| log.add_internals),
+        verify_incremental: config.ringway.verify_incremental,
+        ..PlanSettings::default()
+    }
+}
+
+fn transport(config: &StaticConfig) -> Transport {
+    let own = &config.servers_transport;
+    let timeouts = &own.forwarding_timeouts;
+    Transport {
+        name: "default@internal".into(),
+        max_idle_conns_per_host: i32::try_from(own.max_idle_conns_per_host).unwrap_or(i32::MAX),
+        dial_timeout: timeouts.dial_timeout.as_std(),
+        response_header_timeout: timeouts.response_header_timeout.as_std(),
+        idle_conn_timeout: timeouts.idle_conn_timeout.as_std(),
+    }
+}
+
+/// What the watcher needs: every enabled provider must report.
+pub fn watcher(config: &StaticConfig) -> WatcherSettings {
+    let mut expected: Vec<Arc<str>> = vec![internal::NAME.into()];
+    if config.providers.file.is_some() {
+        expected.push(file::NAME.into());
+    }
+    WatcherSettings {
+        throttle: config.providers.providers_throttle_duration.as_std(),
+        // What never changes needs no throttle, and must not wait for one.
+        throttles: [(internal::NAME.into(), Duration::ZERO)].into(),
+        expected,
+    }
+}
+
+/// What the file provider reads, if it is enabled. A directory takes precedence (Traefik: same).
+pub fn file_provider(config: &StaticConfig) -> Option<FileSettings> {
+    let own = config.providers.file.as_deref()?;
+    let source = if own.directory.is_empty() {
+        file::Source::File((&*own.filename).into())
+    } else {
+        file::Source::Directory((&*own.directory).into())
+    };
+    Some(FileSettings {
+        source,
+        watch: own.watch,
+    })
+}
+
+/// What the log needs.
+pub fn log(config: &StaticConfig) -> LogSettings {
+    let own = &config.log;
+    LogSettings {
+        level: match own.level {
+            LogLevel::Trace => LevelFilter::TRACE,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error | LogLevel::Fatal | LogLevel::Panic => LevelFilter::ERROR,
+        },
+        format: match own.format {
+            statics::LogFormat::Common => LogFormat::Common,
+            statics::LogFormat::Json => LogFormat::Json,
+        },
+        file_path: (!own.file_path.is_empty()).then(|| (&*own.file_path).into()),
+        no_color: own.no_color,
+    }
+}
+
+/// What an entry point asks of its exchanges. `port` is the one it is really bound to.
+pub fn exchange(
+    config: &StaticConfig,
+    name: &str,
+    entry_point: &EntryPoint,
+    port: u16,
+) -> EntryPointSettings {
+    let http = &entry_point.http;
+    let transport = &entry_point.transport;
+    let timeouts = &transport.responding_timeouts;
+    let forwarded = &entry_point.forwarded_headers;
+    EntryPointSettings {
+        name: name.into(),
+        port,
+        forwarded: ForwardedPolicy {
+            insecure: forwarded.insecure,
+            trusted: networks(&forwarded.trusted_ips),
+            // A name that is none can never be met in a request.
+            connection: forwarded
+                .connection
+                .iter()
+                .filter_map(|name| FieldName::parse(name).ok())
+                .collect(),
+            not_append_xff: forwarded.not_append_x_forwarded_for
+                || config.global.not_append_x_forwarded_for,
+        },
+        proxy_protocol: entry_point
+            .proxy_protocol
+            .as_deref()
+            .map(|own| ProxyProtocol {
+                insecure: own.insecure,
+                trusted: networks(&own.trusted_ips).into(),
+            }),
+        read_timeout: timeouts.read_timeout.as_std(),
+        write_timeout: timeouts.write_timeout.as_std(),
+        idle_timeout: timeouts.idle_timeout.as_std(),
+        keep_alive_max_time: transport.keep_alive_max_time.as_std(),
+        keep_alive_max_requests: count(transport.keep_alive_max_requests),
+        limits: Limits {
+            max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
+            max_fields: config.ringway.limits.max_header_count.into(),
+            ..Limits::default()
+        },
+        sanitize_path: http.sanitize_path,
+        semicolons: if http.encode_query_semicolons {
+            Semicolons::Encode
+        } else {
+            Semicolons::Separate
+        },
+        underscores: match http.underscore_headers_strategy {
+            UnderscoreHeaders::Keep => Underscores::Keep,
+            UnderscoreHeaders::Delete => Underscores::Delete,
+            UnderscoreHeaders::Reject => Underscores::Reject,
+        },
+    }
+}
+
+/// The machine's name, as Go's `os.Hostname` reads it.
+pub fn hostname() -> Box<str> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().into()
+}
+
+/// Random bytes from the kernel.
+///
+/// # Errors
+/// There is no `/dev/urandom`, which every Linux has.
+pub fn secret() -> io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    Ok(secret)
+}
+
+/// Ranges that were checked when the static configuration was read.
+fn networks(ranges: &List<Text>) -> Vec<IpNet> {
+    ranges
+        .iter()
+        .filter_map(|range| IpRange::from_text(range).ok())
+        .map(|range| range.0)
+        .collect()
+}
+
+/// A number that was checked not to be negative.
+fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::statics::{Disk, load};
+
+    fn config(flags: &[&str]) -> StaticConfig {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        load(&flags, &[], &Disk).unwrap().config
+    }
+
+    #[test]
+    fn default_entry_points_are_the_marked_ones_or_all_but_traefik() {
+        let all = config(&[
+            "--entryPoints.web.address=:80",
+            "--entryPoints.other.address=:81",
+            "--entryPoints.dns.address=:53/udp",
+            "--api.insecure=true",
+        ]);
+        assert_eq!(default_entry_points(&all), ["other".into(), "web".into()]);
+        let marked = config(&[
+            "--entryPoints.web.address=:80",
+            "--entryPoints.web.asDefault=true",
+            "--entryPoints.other.address=:81",
+        ]);
+        assert_eq!(default_entry_points(&marked), ["web".into()]);
+    }
+
+    #[test]
+    fn only_an_entry_point_without_traffic_listens_early() {
+        let own = config(&["--entryPoints.web.address=:80", "--ping=true"]);
+        assert!(listens_early(&own, "traefik") && !listens_early(&own, "web"));
+        let shared = config(&["--entryPoints.web.address=:80", "--ping.entryPoint=web"]);
+        assert!(!listens_early(&shared, "web"));
+    }
+
+    #[test]
+    fn an_entry_points_options_reach_its_exchanges() {
+        let config = config(&[
+            "--entryPoints.web.address=:80",
+            "--entryPoints.web.forwardedHeaders.trustedIPs=10.0.0.0/8,192.0.2.1",
+            "--entryPoints.web.transport.respondingTimeouts.readTimeout=5",
+            "--entryPoints.web.transport.keepAliveMaxRequests=7",
+            "--entryPoints.web.http.encodeQuerySemicolons=true",
+            "--entryPoints.web.http.sanitizePath=false",
+            "--entryPoints.web.http.underscoreHeadersStrategy=reject",
+            "--entryPoints.web.proxyProtocol.insecure=true",
+            "--global.notAppendXForwardedFor=true",
+            "--ringway.limits.maxHeaderCount=32",
+        ]);
+        let settings = exchange(&config, "web", &config.entry_points["web"], 8000);
+        assert_eq!(settings.forwarded.trusted.len(), 2);
+        assert!(settings.forwarded.not_append_xff);
+        assert_eq!(settings.read_timeout, Duration::from_secs(5));
+        assert_eq!(settings.idle_timeout, Duration::from_secs(180));
+        assert_eq!(settings.keep_alive_max_requests, 7);
+        assert_eq!(settings.semicolons, Semicolons::Encode);
+        assert!(!settings.sanitize_path);
+        assert_eq!(settings.underscores, Underscores::Reject);
+        assert!(settings.proxy_protocol.is_some_and(|own| own.insecure));
+        assert_eq!(settings.limits.max_fields, 32);
+        assert_eq!(settings.port, 8000);
+    }
+
+    #[test]
+    fn a_directory_takes_precedence_over_a_file() {
+        let file = config(&[
+            "--providers.file.filename=/x.yml",
+            "--providers.file.watch=false",
+        ]);
+        let settings = file_provider(&file).unwrap();
+        assert_eq!(settings.source, file::Source::File("/x.yml".into()));
+        assert!(!settings.watch);
+        let both = config(&[
+            "--providers.file.filename=/x.yml",
+            "--providers.file.directory=/d",
+        ]);
+        assert_eq!(
+            file_provider(&both).unwrap().source,
+            file::Source::Directory("/d".into())
+        );
+        assert_eq!(watcher(&both).expected, ["internal".into(), "file".into()]);
+    }
+
+    #[test]
+    fn the_secret_is_random() {
+        assert_ne!(secret().unwrap(), secret().unwrap());
+    }
+}
