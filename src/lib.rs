@@ -11,6 +11,7 @@
 //! `docs/architecture.md` tells what each layer is for and how a request and a change pass through.
 #![warn(missing_docs)]
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -111,6 +111,11 @@ impl Broadcast {
         self.effective()
     }
 
+    /// The generation that each shard has applied.
+    pub fn acknowledged(&self) -> impl Iterator<Item = u64> {
+        self.shards.iter().map(|shard| shard.link.acknowledged())
+    }
+
     /// Whether every shard has reported that nothing is open any more.
     pub fn drained(&self) -> bool {
         self.shards.iter().all(|shard| shard.link.drained())

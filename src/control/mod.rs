@@ -30,6 +30,7 @@ pub mod serve;
 pub mod settings;
 pub mod shards;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -38,10 +39,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
+use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState};
 use crate::config::statics::{Loaded, StaticConfig};
+use crate::io::open_files;
 use crate::observe::access_log::AccessLog;
 use crate::observe::format::LineFormat;
-use crate::plan::Planner;
+use crate::plan::{Planner, Published};
 use crate::provider::file::FileProvider;
 use crate::provider::internal;
 use crate::router::mailbox::Wake;
@@ -77,9 +80,10 @@ pub fn run_until(loaded: &Loaded, stop: Stop, on_ready: Option<OnReady>) -> Exit
         tracing::warn!("{}: {warning}", loaded.source);
     }
     start(&loaded.config, logging, stop, on_ready).unwrap_or_else(|reason| {
-        // The log may be a file: whoever started the process sees this.
         eprintln!("ringway: {reason}");
-        tracing::error!("{reason}");
+        if !loaded.config.log.file_path.is_empty() {
+            tracing::error!("{reason}");
+        }
         ExitCode::FAILURE
     })
 }
@@ -90,6 +94,10 @@ fn start(
     stop: Stop,
     on_ready: Option<OnReady>,
 ) -> Result<ExitCode, String> {
+    match open_files::raise_limit() {
+        Ok(limit) => tracing::debug!(limit, "Open files"),
+        Err(error) => tracing::warn!("The limit of open files cannot be raised: {error}"),
+    }
     let entry_points = claim(config)?;
     let access_log = start_access_log(config)?;
     let wake = Arc::new(Notify::new());
@@ -98,13 +106,20 @@ fn start(
     let addresses: Vec<SocketAddr> = entry_points.iter().map(|state| state.address).collect();
     let woken = wake.clone();
     let wake_control: Wake = Arc::new(move || woken.notify_one());
+    // Providers first: they read while the shards start.
+    let (emit, outcomes) = mpsc::unbounded_channel();
+    // The receiver lives until the process ends.
+    let emit = move |outcome| drop(emit.send(outcome));
+    let api = start_api(config, &published, &addresses)?;
+    let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
+    let file = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
         &TeamSettings {
             config,
             addresses: &addresses,
             snapshot: published.snapshot.clone(),
             access_log: access_log.as_ref(),
-            api: None,
+            api: api.as_ref().map(|(server, _)| server.socket()),
         },
         &wake_control,
     )?;
@@ -113,11 +128,6 @@ fn start(
         .build()
         .map_err(|error| format!("the control thread's runtime cannot start: {error}"))?;
     let broadcast = Broadcast::new(team.links, published.generation);
-    let (emit, outcomes) = mpsc::unbounded_channel();
-    // The receiver lives until the process ends.
-    let emit = move |outcome| drop(emit.send(outcome));
-    let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
-    let file = start_providers(config, &worker).map_err(no_thread)?;
     let code = tokio::task::LocalSet::new().block_on(&runtime, async {
         let (resolver, addresses) = Resolver::new(SystemLookup::new());
         let serving = Serving {
@@ -131,6 +141,7 @@ fn start(
             addresses,
             wake,
             published: Arc::new(ArcSwap::new(published)),
+            api: api.as_ref().map(|(_, state)| state.clone()),
             startup_timeout: config.ringway.startup_timeout.as_std(),
             reopen_logs: Box::new(move || {
                 logging.reopen();
@@ -139,10 +150,33 @@ fn start(
                 }
             }),
             on_ready,
+            forgotten: VecDeque::new(),
         };
         serving.run(stop).await
     });
     Ok(code)
+}
+
+/// Starts the API if it is enabled.
+fn start_api(
+    config: &StaticConfig,
+    published: &Arc<Published>,
+    addresses: &[SocketAddr],
+) -> Result<Option<(ApiServer, Arc<ApiState>)>, String> {
+    let Some(api) = config.api.as_deref() else {
+        return Ok(None);
+    };
+    let entry_points: Vec<_> = settings::entry_points(config)
+        .zip(addresses)
+        .map(|((name, own), address)| settings::exchange(config, name, own, address.port()))
+        .collect();
+    let defaults = settings::default_entry_points(config);
+    let failed = |error: io::Error| format!("the API cannot start: {error}");
+    let facts = ApiFacts::new(config, entry_points, defaults).map_err(failed)?;
+    let shards = shards::placement(config).len();
+    let state = Arc::new(ApiState::new(facts, published.clone(), shards));
+    let server = ApiServer::start(ApiSettings::from(api), state.clone()).map_err(failed)?;
+    Ok(Some((server, state)))
 }
 
 fn no_thread(error: io::Error) -> String {

@@ -279,7 +279,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Table(Rc<RefCell<Vec<Result<Vec<IpAddr>, String>>>>);
+    struct Table(Rc<RefCell<Answers>>);
+
+    type Answers = Vec<Result<Vec<IpAddr>, String>>;
 
     impl Lookup for Table {
         async fn lookup(&self, _: Arc<str>) -> Result<Answer, String> {

@@ -13,6 +13,7 @@
 //! | ready | listen | 200 |
 //! | terminating: `requestAcceptGraceTimeout`, then `graceTimeOut` per entry point | close in turn | `terminatingStatusCode` |
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -29,9 +30,11 @@ use super::broadcast::Broadcast;
 use super::listen::Claim;
 use super::planning::{Outcome, PlanWorker};
 use super::resolver::{Lookup, Resolver};
+use crate::api::ApiState;
 use crate::plan::{Level, Message, Published};
 use crate::provider::file::FileProvider;
 use crate::router::mailbox::{Drain, EntryPointListener, Health, NameAddresses, ToShard};
+use crate::service::NameId;
 
 /// How often to look after what nothing wakes for: alarms, threads that have ended.
 const TICK: Duration = Duration::from_millis(250);
@@ -77,12 +80,16 @@ pub struct Serving<L> {
     pub wake: Arc<Notify>,
     /// The state of everything, for the API.
     pub published: Arc<ArcSwap<Published>>,
+    /// The API's view of all this, if it is enabled.
+    pub api: Option<Arc<ApiState>>,
     /// How long traffic waits for providers.
     pub startup_timeout: Duration,
     /// Opens log files anew (SIGUSR1).
     pub reopen_logs: Box<dyn Fn()>,
     /// Called once, when traffic is served.
     pub on_ready: Option<OnReady>,
+    /// Names that no server has from a generation on; shards may use them until it is effective.
+    pub forgotten: VecDeque<(u64, NameId)>,
 }
 
 /// Told where the entry points listen.
@@ -182,7 +189,7 @@ impl<L: Lookup> Serving<L> {
                 _ = signals.interrupt.recv() => return Ok(()),
                 () = &mut stop => return Ok(()),
             }
-            let effective = self.broadcast.pump(Instant::now());
+            let effective = self.pump(Instant::now());
             if let Phase::Applying(generation) = phase
                 && effective >= generation
             {
@@ -203,6 +210,9 @@ impl<L: Lookup> Serving<L> {
             log_message(message);
         }
         let generation = planned.published.generation;
+        if let Some(api) = &self.api {
+            api.publish(planned.published.clone());
+        }
         self.published.store(planned.published);
         for (name, host) in planned.names_added {
             self.resolver.add(name, host);
@@ -211,12 +221,27 @@ impl<L: Lookup> Serving<L> {
             tracing::debug!(generation, "Configuration sent to shards");
             self.broadcast.apply(&changes, now);
         }
-        // After the change: until then a shard may still choose a server of that name.
         for (name, _) in planned.names_removed {
             self.resolver.remove(name);
-            self.broadcast.forget_name(name, now);
+            self.forgotten.push_back((generation, name));
         }
         (all_reported && phase == Phase::Waiting).then_some(generation)
+    }
+
+    /// Takes in what shards say; forgets names that no shard can use any more.
+    fn pump(&mut self, now: Instant) -> u64 {
+        let effective = self.broadcast.pump(now);
+        if let Some(api) = &self.api {
+            let acknowledged = self.broadcast.acknowledged().enumerate();
+            acknowledged.for_each(|(shard, generation)| api.acknowledge(shard, generation));
+        }
+        while let Some((_, name)) = self
+            .forgotten
+            .pop_front_if(|(generation, _)| *generation <= effective)
+        {
+            self.broadcast.forget_name(name, now);
+        }
+        effective
     }
 
     fn become_ready(&mut self) -> Result<(), String> {
@@ -343,7 +368,7 @@ impl<L: Lookup> Serving<L> {
                 self.broadcast
                     .send(now, |_| ToShard::Drain(Drain { entry_point, grace }));
             }
-            self.broadcast.pump(now);
+            self.pump(now);
             let next = match closing.peek() {
                 Some((accept, ..)) => start + *accept,
                 None if self.broadcast.drained() => return,
@@ -392,11 +417,23 @@ fn log_message(message: &Message) {
         level,
         text,
     } = message;
+    let text = one_line(text);
     match level {
         Level::Error => tracing::error!(object = %kind, name = &**name, "{text}"),
         Level::Warning => tracing::warn!(object = %kind, name = &**name, "{text}"),
         Level::Info => tracing::info!(object = %kind, name = &**name, "{text}"),
     }
+}
+
+/// A rule with a caret below its error needs several lines; a log line has one.
+fn one_line(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(|line| line.trim().trim_start_matches('^').trim());
+    lines
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]

@@ -66,7 +66,12 @@ fn shard(inbox: ShardInbox, seen: Arc<Mutex<Seen>>, held: Arc<AtomicBool>) -> Jo
                     }
                 }
                 ToShard::Addresses(addresses) => seen.addresses.push(addresses),
-                ToShard::ForgetName(_) => {}
+                ToShard::ForgetName(name) => {
+                    let known = seen.addresses.len();
+                    seen.addresses.retain(|addresses| addresses.name != name);
+                    assert!(seen.addresses.len() < known, "an unknown name is forgotten");
+                    assert!(seen.generation > 1, "forgotten while it may still be used");
+                }
                 ToShard::Listen(listen) => seen.listeners.push(listen.listener),
                 ToShard::Health(health) => seen.health.push(health),
                 ToShard::Drain(drain) => {
@@ -260,9 +265,11 @@ fn build(
         addresses,
         wake,
         published: Arc::new(ArcSwap::new(published)),
+        api: None,
         startup_timeout: options.startup_timeout,
         reopen_logs: Box::new(|| {}),
         on_ready: None,
+        forgotten: VecDeque::new(),
     }
 }
 
@@ -338,6 +345,22 @@ fn upstream_names_are_resolved_for_every_shard() {
 }
 
 #[test]
+fn a_name_is_forgotten_only_once_no_shard_can_use_it() {
+    let mut scene = Scene::start(Options::default());
+    scene.wait("addresses", |scene| {
+        scene.all(|seen| seen.addresses.len() == 1)
+    });
+    scene.held.store(true, Ordering::SeqCst);
+    std::fs::write(scene.file(), ROUTE.replace("origin.test", "127.0.0.1")).unwrap();
+    scene.wait("published", |scene| scene.generations.published() == 2);
+    scene.held.store(false, Ordering::SeqCst);
+    scene.wait("forgotten", |scene| {
+        scene.all(|seen| seen.addresses.is_empty())
+    });
+    assert_eq!(scene.end(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn ending_drains_every_entry_point_and_stops_every_shard() {
     let mut scene = Scene::start(Options::default());
     scene.wait("traffic", |scene| scene.accepts(1));
@@ -363,6 +386,15 @@ fn a_shard_that_never_drains_is_cut_after_the_grace_time() {
     let start = Instant::now();
     assert_eq!(scene.end(), ExitCode::SUCCESS);
     assert!(start.elapsed() >= grace);
+}
+
+#[test]
+fn a_rule_error_fits_on_one_log_line() {
+    let text = "rule: Host(`a`) && Pth(`/x`)\n             ^^^ expected a matcher\nhint: did you mean `Path`?";
+    assert_eq!(
+        one_line(text),
+        "rule: Host(`a`) && Pth(`/x`); expected a matcher; hint: did you mean `Path`?"
+    );
 }
 
 #[test]

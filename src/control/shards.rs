@@ -35,8 +35,8 @@ pub struct TeamSettings<'a> {
     pub snapshot: Arc<Snapshot>,
     /// The access log, if there is one.
     pub access_log: Option<&'a AccessLog>,
-    /// The API thread as a service, if the API is enabled.
-    pub api: Option<fn() -> Service>,
+    /// The private socket of the API, if the API is enabled.
+    pub api: Option<&'a [u8]>,
 }
 
 /// How many shards there are and where each one runs: one per CPU of the process's affinity mask, or as
@@ -108,7 +108,9 @@ fn local_settings(settings: &TeamSettings<'_>, shards: usize, secret: [u8; 32]) 
         entry_points,
         shards: u32::try_from(shards).unwrap_or(u32::MAX),
         terminating_status: u16::try_from(terminating).unwrap_or(503),
-        api: settings.api.map(|api| api()),
+        api: settings
+            .api
+            .map(|socket| Service::behind_abstract_socket("api@internal", socket)),
         hostname: settings::hostname(),
         secret,
     }

@@ -76,13 +76,16 @@ impl Exchange<'_> {
         route: &Route,
         inner: &[MiddlewareSlot],
     ) -> Reply {
-        let original = self.request.clone();
+        // The page is asked for with the head that the inner filters made, before the hop upstream.
+        let outer = self.head_for_hop.replace(None);
         let reply = self.run_nested(snapshot, route, inner).await;
+        let kept = std::mem::replace(&mut self.head_for_hop, outer).flatten();
         let status = self.response.status;
         let (true, Some(pages)) = (errors.matches(status), pages) else {
             return reply;
         };
         drop(reply);
+        let original = kept.map_or_else(|| self.request.clone(), |head| *head);
         errors.error_path(status, &original, self.peer.is_tls(), self.bytes);
         let authority = original.authority().unwrap_or_default();
         let Ok(mut page) = RequestHead::build(Method::Get, self.bytes, authority) else {

@@ -8,12 +8,17 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use super::forward::{Reply, UpstreamReply};
-use super::pipeline::Exchange;
+use super::pipeline::{Exchange, RequestBody};
 use super::pump::{Framing, Pump, PumpError};
+use super::spool::spool;
 use super::tunnel;
 use crate::http::h1::{ResponseOptions, write_response};
 use crate::http::{BodyLength, Method, hop};
 use crate::io::{Buffer, Chunk, Stream};
+
+/// Largest unwanted request body that is read to keep the connection (Go's server, and so Traefik, does
+/// the same).
+const MAX_DRAINED_BYTES: u64 = 256 * 1024;
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +36,34 @@ impl Exchange<'_> {
     pub(crate) async fn deliver(&mut self, reply: Reply, close: bool) -> After {
         self.notes.status = self.response.status;
         let after = match reply {
-            Reply::Fixed(body) => self.deliver_fixed(body, close),
+            Reply::Fixed(body) => {
+                self.drain_request().await;
+                self.deliver_fixed(body, close)
+            }
             Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
             Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
         };
         self.write_record();
         after
+    }
+
+    /// Reads a small request body that nobody wanted, so that the connection can go on. Whatever goes
+    /// wrong, the connection then closes after the answer.
+    async fn drain_request(&mut self) {
+        if self.request_read || self.request.expect_continue || !self.request.keep_alive {
+            return;
+        }
+        let small = match self.request.body {
+            BodyLength::Length(length) => length <= MAX_DRAINED_BYTES,
+            _ => true,
+        };
+        let RequestBody::Stream(decoder) = &mut self.request_body else {
+            return;
+        };
+        self.bytes.clear();
+        if small && spool(self.downstream, decoder, MAX_DRAINED_BYTES, self.bytes).await.is_ok() {
+            self.request_received();
+        }
     }
 
     fn deliver_fixed(&mut self, body: Cow<'static, [u8]>, close: bool) -> After {

@@ -158,9 +158,11 @@ impl Exchange<'_> {
     /// Brings the head into the form in which it leaves: the proxy step of the forwarded fields,
     /// hop-by-hop fields removed, the server's path prefix.
     fn prepare_for_hop(&mut self, server: &Server, balancer: &LoadBalancer) {
-        let policy = &self.entry_point.forwarded;
-        forwarded::proxy(self.request, policy, self.peer);
+        if let Some(kept) = &mut self.head_for_hop {
+            *kept = Some(Box::new(self.request.clone()));
+        }
         hop::prepare_request(self.request);
+        forwarded::proxy(self.request, &self.entry_point.forwarded, self.peer);
         if let Some(prefix) = &server.path_prefix {
             self.request.join_path(prefix.as_bytes());
         }

@@ -42,6 +42,8 @@ pub(crate) struct Exchange<'a> {
     /// Whether the request has been read from the client's connection to its end. If not, the
     /// connection cannot carry another one.
     pub(crate) request_read: bool,
+    /// `Some`: an `errors` around wants to know the head as it was before the hop upstream.
+    pub(crate) head_for_hop: Option<Option<Box<RequestHead>>>,
     /// Why the last attempt to forward had no answer from a server.
     pub(crate) failure: Option<Cause>,
 }
@@ -84,6 +86,7 @@ impl<'a> Exchange<'a> {
             bytes: &mut scratch.bytes,
             notes: &mut scratch.notes,
             request_read: false,
+            head_for_hop: None,
             failure: None,
         }
     }

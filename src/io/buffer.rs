@@ -107,6 +107,13 @@ impl Pool {
             .then(|| self.take(size))
     }
 
+    /// As [`Pool::take_for_receive`], leaving a quarter of the limit to others: stalled bodies
+    /// must not keep new requests from being read.
+    pub(super) fn take_for_body(&self, size: usize) -> Option<Block> {
+        let limit = self.state().receive_limit / 4 * 3;
+        (self.state().bytes_in_use.get() + size <= limit).then(|| self.take(size))
+    }
+
     /// Takes the block out of the count of used ones while a buffer ring holds it.
     pub(super) fn lend_to_ring(&self, block: Block) -> RingBlock {
         self.state().uncount_use(block.size());
@@ -300,6 +307,17 @@ unsafe fn release(block: NonNull<Header>) {
     // SAFETY: the pool's state outlives every block that points to it (counted in `alive`).
     let state = unsafe { pool.as_ref() };
     state.uncount_use(header.capacity as usize + HEADER);
+    if cfg!(all(test, debug_assertions)) {
+        // Whoever still reads it shall notice.
+        // SAFETY: the data part of a block without owner.
+        unsafe {
+            ptr::write_bytes(
+                block.as_ptr().cast::<u8>().add(HEADER),
+                0xdd,
+                header.capacity as usize,
+            )
+        };
+    }
     let alive = state.alive.get() - 1;
     state.alive.set(alive);
     if !state.keep(block, header.class) {
@@ -408,7 +426,7 @@ impl Chunk {
     /// Takes off and returns the first `n` bytes, or all of them if there are fewer.
     pub fn split_to(&mut self, n: usize) -> Chunk {
         if n >= self.len {
-            return std::mem::replace(self, Chunk::empty());
+            return std::mem::take(self);
         }
         let head = Chunk {
             ptr: self.ptr,
@@ -710,8 +728,13 @@ mod tests {
         assert!(pool.take_for_receive(4096).is_none());
         let mut buffer = Buffer::new(&pool, 4096);
         buffer.push(1);
-        drop(held);
+        drop((held, buffer));
         assert!(pool.take_for_receive(4096).is_some());
+        assert!(pool.take_for_body(4096).is_some());
+        assert!(
+            pool.take_for_body(8192).is_none(),
+            "a quarter is left to heads"
+        );
     }
 
     #[test]

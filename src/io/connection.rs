@@ -41,6 +41,8 @@ pub(super) enum Phase {
     ParkedUpstream,
     /// Closing gracefully: sends what is queued, then discards input for a while.
     Lingering,
+    /// Nobody's, in the list of those to be closed.
+    Doomed,
     /// Nobody's: closed once its operations have ended.
     Closing,
 }
@@ -86,8 +88,11 @@ pub(super) struct Connection {
     pub(super) shutdown: Shutdown,
     /// Close with a reset.
     pub(super) reset: bool,
-    /// The errno that ended it, or 0.
+    /// The errno that ended receiving (and with it sending), or 0.
     pub(super) error: i32,
+    /// The errno that ended sending, or 0. Receiving goes on: an upstream that refuses a body may
+    /// have sent its response before.
+    pub(super) send_error: i32,
     /// Input that may still be discarded while lingering.
     pub(super) linger_left: usize,
     /// Its owner's word.
@@ -160,12 +165,23 @@ impl Active {
 }
 
 impl Connection {
-    /// The error of its operations: a deadline that has passed, or what the kernel reported.
-    pub(super) fn failure(&self) -> Option<io::Error> {
+    /// Why receiving fails: a deadline that has passed, or what the kernel reported.
+    pub(super) fn receive_failure(&self) -> Option<io::Error> {
         if self.timed_out {
             return Some(io::ErrorKind::TimedOut.into());
         }
         (self.error != 0).then(|| io::Error::from_raw_os_error(self.error))
+    }
+
+    /// Why sending fails: as receiving, or by itself.
+    pub(super) fn send_failure(&self) -> Option<io::Error> {
+        let own = || (self.send_error != 0).then(|| io::Error::from_raw_os_error(self.send_error));
+        self.receive_failure().or_else(own)
+    }
+
+    /// An operation has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.error != 0 || self.send_error != 0
     }
 
     pub(super) fn inbox_len(&self) -> usize {
@@ -179,7 +195,7 @@ impl Connection {
     /// Open, nothing received, nothing to send, nothing wrong.
     pub(super) fn is_clean(&self) -> bool {
         !self.eof
-            && self.error == 0
+            && !self.is_broken()
             && !self.timed_out
             && !self.sending
             && self.shutdown == Shutdown::No
@@ -221,6 +237,7 @@ impl Core {
             shutdown: Shutdown::No,
             reset: false,
             error: 0,
+            send_error: 0,
             linger_left: 0,
             tag: 0,
             deadline: Instant::NEVER,
@@ -281,12 +298,10 @@ impl Core {
             return;
         };
         let c = &*connection;
-        if c.receive != Receive::Idle
-            || c.eof
-            || c.error != 0
-            || c.starved
-            || c.phase == Phase::Closing
-        {
+        if c.receive != Receive::Idle || c.eof || c.error != 0 || c.starved {
+            return;
+        }
+        if matches!(c.phase, Phase::Doomed | Phase::Closing) {
             return;
         }
         if c.bulk && c.phase == Phase::Open {
@@ -314,7 +329,7 @@ impl Core {
     }
 
     fn arm_owned(&mut self, key: Key) {
-        let Some(block) = self.pool.take_for_receive(self.config.bulk_buffer_size) else {
+        let Some(block) = self.pool.take_for_body(self.config.bulk_buffer_size) else {
             self.starve(key);
             return;
         };
@@ -452,7 +467,7 @@ impl Core {
                 }
                 return;
             }
-            Phase::Closing => return,
+            Phase::Doomed | Phase::Closing => return,
         }
         let limit = self.config.inbox_limit;
         let Some(active) = self.activate(key) else {
@@ -476,13 +491,19 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
+        // The system tells a reset once: if a send was told, receiving sees an ordinary end. (A
+        // send told EPIPE was late: the peer had ended its direction in order before.)
+        if !matches!(connection.send_error, 0 | libc::EPIPE) {
+            let errno = connection.send_error;
+            return self.on_error(key, errno);
+        }
         connection.eof = true;
         match connection.phase {
             Phase::Open | Phase::Ready => self.wake_reader(key),
             Phase::ParkedDownstream => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
             Phase::Lingering if connection.shutdown == Shutdown::Done => self.begin_close(key),
-            Phase::Lingering | Phase::Closing => {}
+            Phase::Lingering | Phase::Doomed | Phase::Closing => {}
         }
     }
 
@@ -501,7 +522,7 @@ impl Core {
             }
             Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
-            Phase::Closing => {}
+            Phase::Doomed | Phase::Closing => {}
         }
     }
 
@@ -564,8 +585,23 @@ impl Core {
             }
             Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
-            Phase::Closing => {}
+            Phase::Doomed | Phase::Closing => {}
         }
+    }
+
+    /// Puts a connection that nobody owns any more into the list of those to be closed.
+    pub(super) fn doom(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        match connection.phase {
+            Phase::ParkedDownstream => self.stats.parked_downstream.sub(1),
+            Phase::ParkedUpstream => self.stats.parked_upstream.sub(1),
+            Phase::Doomed | Phase::Closing => return,
+            Phase::Open | Phase::Ready | Phase::Lingering => {}
+        }
+        connection.phase = Phase::Doomed;
+        self.closing.push_back(key);
     }
 
     /// Gives the connection up: cancels what is in flight, closes once that has ended. Bytes that

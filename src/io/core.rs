@@ -57,6 +57,10 @@ pub(super) struct Core {
 
     pub(super) connections: Slab<Connection>,
     /// Unused working sets of connections, kept for reuse.
+    #[expect(
+        clippy::vec_box,
+        reason = "a working set keeps its address: the kernel is given pointers into it"
+    )]
     pub(super) spare_actives: Vec<Box<Active>>,
     /// Connections with bytes to send that no send carries yet.
     pub(super) unsent: Vec<Key>,
@@ -181,24 +185,23 @@ impl Core {
         let (index, generation) = (token.index(), token.generation());
         match token.kind() {
             Kind::ReceiveDownstream | Kind::ReceiveUpstream | Kind::ReceiveOwned => {
-                if let Some(key) = self.connections.key_at(index, generation, mask) {
-                    self.on_receive(key, token, result, more, chunk);
+                match self.connections.key_at(index, generation, mask) {
+                    Some(key) => self.on_receive(key, token, result, more, chunk),
+                    None => debug_assert!(false, "a connection lives until its receive has ended"),
                 }
             }
-            Kind::Send => {
-                if let Some(key) = self.connections.key_at(index, generation, mask) {
-                    self.on_sent(key, result);
-                }
-            }
+            Kind::Send => match self.connections.key_at(index, generation, mask) {
+                Some(key) => self.on_sent(key, result),
+                None => debug_assert!(false, "a connection lives until its send has ended"),
+            },
             Kind::Accept => match self.listeners.key_at(index, generation, mask) {
                 Some(key) => self.on_accept(key, result, more),
                 None => debug_assert!(false, "a listener lives until its accept has ended"),
             },
-            Kind::Connect => {
-                if let Some(key) = self.connects.key_at(index, generation, mask) {
-                    self.on_connect(key, result);
-                }
-            }
+            Kind::Connect => match self.connects.key_at(index, generation, mask) {
+                Some(key) => self.on_connect(key, result),
+                None => debug_assert!(false, "a connect's slot lives until it has ended"),
+            },
             Kind::Wake => {
                 if self.notifier.consume() {
                     self.notified = true;

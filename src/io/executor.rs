@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake};
 
-use async_task::Runnable;
+use async_task::{Builder, Runnable};
 
 use super::notify::Notifier;
 use super::stats::Stats;
@@ -33,13 +33,17 @@ fn thread_number() -> u64 {
     })
 }
 
+/// A runnable task. It carries its executor as metadata, not inside its schedule function: with a
+/// schedule function of size zero, async-task needs no reference counting per wake-up.
+type Task = Runnable<Arc<Executor>>;
+
 /// The queues of runnable tasks of one reactor.
 pub(super) struct Executor {
     /// The only thread that may touch `local`.
     thread: u64,
-    local: UnsafeCell<VecDeque<Runnable>>,
+    local: UnsafeCell<VecDeque<Task>>,
     /// Tasks woken from elsewhere.
-    remote: Mutex<Vec<Runnable>>,
+    remote: Mutex<Vec<Task>>,
     remote_pending: AtomicBool,
     /// The future given to `run_until` was woken.
     main_woken: AtomicBool,
@@ -70,7 +74,7 @@ impl Executor {
     }
 
     /// The run queue, for the length of one access.
-    fn with_local<R>(&self, access: impl FnOnce(&mut VecDeque<Runnable>) -> R) -> R {
+    fn with_local<R>(&self, access: impl FnOnce(&mut VecDeque<Task>) -> R) -> R {
         assert!(
             self.on_own_thread(),
             "a reactor's run queue belongs to its thread"
@@ -80,16 +84,22 @@ impl Executor {
         access(unsafe { &mut *self.local.get() })
     }
 
-    fn schedule(&self, runnable: Runnable) {
-        if self.on_own_thread() {
-            self.with_local(|queue| queue.push_back(runnable));
+    /// Puts a task that was woken into its executor's run queue.
+    fn schedule(task: Task) {
+        let executor: *const Executor = Arc::as_ptr(task.metadata());
+        // SAFETY: the task's metadata keeps the executor alive, and on the executor's own thread
+        // the task cannot be run and freed before this function returns.
+        let local = unsafe { &*executor };
+        if local.on_own_thread() {
+            local.with_local(|queue| queue.push_back(task));
         } else {
-            self.schedule_remotely(runnable);
+            let executor = task.metadata().clone();
+            executor.schedule_remotely(task);
         }
     }
 
     #[cold]
-    fn schedule_remotely(&self, runnable: Runnable) {
+    fn schedule_remotely(&self, runnable: Task) {
         if self.closed.load(Ordering::Acquire) {
             // The reactor is gone. Its thread's data may be inside the task: dropping it here
             // could touch that data from the wrong thread, so the memory is given up.
@@ -119,14 +129,13 @@ impl Executor {
             future,
             stats: stats.clone(),
         };
-        let executor = self.clone();
+        let builder = Builder::new().metadata(self.clone());
         // SAFETY: the future is 'static. It is not `Send`: `schedule` hands the task to its own
         // thread only, which alone polls and drops it (async-task schedules a task whose last
         // waker is gone once more, so that its executor drops the future). `schedule` itself is
         // `Send + Sync + 'static`.
-        let (runnable, task) = unsafe {
-            async_task::spawn_unchecked(counted, move |runnable| executor.schedule(runnable))
-        };
+        let (runnable, task) =
+            unsafe { builder.spawn_unchecked(move |_| counted, Executor::schedule) };
         task.detach();
         runnable.schedule();
     }
@@ -154,9 +163,14 @@ impl Executor {
     /// Polls the next runnable task. `None` if there is none, `Some(false)` if it panicked.
     pub(super) fn run_next(&self) -> Option<bool> {
         let runnable = self.with_local(VecDeque::pop_front)?;
+        // async-task forgets a future whose last waker goes away during its own poll. One held
+        // across the poll is dropped after it, which has the future dropped.
+        let waker = runnable.waker();
         // A panic drops the task's future (async-task's guard does), so no broken state of it
         // stays visible; whatever it shares is cells and enqueued work.
-        Some(catch_unwind(AssertUnwindSafe(|| runnable.run())).is_ok())
+        let completed = catch_unwind(AssertUnwindSafe(|| runnable.run())).is_ok();
+        drop(waker);
+        Some(completed)
     }
 
     /// Drops every runnable task without polling it. Returns whether there were any.

@@ -30,6 +30,7 @@ mod connect;
 mod connection;
 mod core;
 pub mod cpu;
+pub mod open_files;
 mod driver;
 mod executor;
 mod instant;

@@ -107,8 +107,8 @@ impl Core {
             connection.phase = Phase::Ready;
             connection.deadline = Instant::NEVER;
             self.ready.push(key, &mut self.wakes);
-        } else if connection.eof || connection.error != 0 {
-            self.closing.push_back(key);
+        } else if connection.eof || connection.is_broken() {
+            self.doom(key);
         } else {
             self.stats.parked_downstream.add(1);
             self.park(key, Phase::ParkedDownstream, deadline);
@@ -118,7 +118,7 @@ impl Core {
     pub(super) fn park_upstream(&mut self, key: Key, deadline: Instant) {
         if !self.connections.get(key).is_some_and(|c| c.is_clean()) {
             self.stats.parked_upstream_lost.add(1);
-            self.closing.push_back(key);
+            self.doom(key);
             return;
         }
         self.stats.parked_upstream.add(1);
@@ -287,19 +287,19 @@ impl Handle {
             .get(id.0)
             .is_some_and(|c| c.phase == Phase::ParkedUpstream)
         {
-            core.closing.push_back(id.0);
+            core.doom(id.0);
         }
     }
 
     /// Closes all parked downstream connections, a few hundred per turn; returns how many.
     pub fn close_idle_downstream(&self) -> usize {
         let core = &mut *self.core();
-        let before = core.closing.len();
         let parked = core
             .connections
             .iter()
             .filter(|(_, c)| c.phase == Phase::ParkedDownstream);
-        core.closing.extend(parked.map(|(key, _)| key));
-        core.closing.len() - before
+        let parked: Vec<Key> = parked.map(|(key, _)| key).collect();
+        parked.iter().for_each(|&key| core.doom(key));
+        parked.len()
     }
 }

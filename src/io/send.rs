@@ -52,7 +52,7 @@ impl Core {
             return;
         };
         // A broken connection takes nothing more; its owner learns it from the next poll.
-        if connection.error != 0 || connection.shutdown != Shutdown::No {
+        if connection.is_broken() || connection.shutdown != Shutdown::No {
             return;
         }
         let Some(active) = self.activate(key) else {
@@ -68,7 +68,7 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if bytes.is_empty() || connection.error != 0 || connection.shutdown != Shutdown::No {
+        if bytes.is_empty() || connection.is_broken() || connection.shutdown != Shutdown::No {
             return;
         }
         if let Some(active) = &mut connection.active
@@ -111,7 +111,7 @@ impl Core {
             return;
         };
         connection.unsent = false;
-        if connection.sending || connection.phase == Phase::Closing || connection.error != 0 {
+        if connection.sending || connection.phase == Phase::Closing || connection.is_broken() {
             return;
         }
         let Some(active) = &mut connection.active else {
@@ -208,12 +208,12 @@ impl Core {
         }
         if connection.shutdown == Shutdown::Wanted {
             connection.shutdown = Shutdown::Done;
-            if connection.error == 0 {
+            if !connection.is_broken() {
                 self.driver.shutdown_write(connection.fd);
             }
         }
         if connection.phase == Phase::Lingering && connection.shutdown == Shutdown::Done {
-            if connection.eof || connection.error != 0 {
+            if connection.eof || connection.is_broken() {
                 self.begin_close(key);
             } else {
                 let end = self.now + self.config.linger_time;
@@ -233,15 +233,20 @@ impl Core {
     }
 
     fn fail_sending(&mut self, key: Key, errno: i32) {
-        if let Some(active) = self
-            .connections
-            .get_mut(key)
-            .and_then(|c| c.active.as_mut())
-        {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.send_error = errno;
+        if let Some(active) = &mut connection.active {
             active.outbox.clear();
             active.queued = 0;
         }
-        self.on_error(key, errno);
+        match connection.phase {
+            Phase::Open | Phase::Ready => self.wake_writer(key),
+            Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
+            Phase::ParkedUpstream => self.lose_parked_upstream(key),
+            Phase::Doomed | Phase::Closing => {}
+        }
     }
 
     pub(super) fn cancel_send(&mut self, key: Key) {
@@ -262,7 +267,7 @@ impl Core {
         if connection.shutdown == Shutdown::Wanted && connection.queued() > 0 && !connection.reset {
             self.close_gracefully(key);
         } else {
-            self.closing.push_back(key);
+            self.doom(key);
         }
     }
 
@@ -271,8 +276,8 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if connection.error != 0 {
-            self.begin_close(key);
+        if connection.is_broken() {
+            self.doom(key);
             return;
         }
         connection.phase = Phase::Lingering;

@@ -1,5 +1,11 @@
 //! A vector of reusable slots with generations: keys stay small, and a key that has outlived its
-//! value finds nothing instead of its successor. Not for: iteration in insertion order.
+//! value finds nothing instead of its successor. Grows by pages, so that growing never copies what is
+//! there (a shard with 100,000 connections would stall) and never holds twice the memory. Not for:
+//! iteration in insertion order.
+
+/// Slots per page, as a power of two.
+const PAGE_BITS: u32 = 8;
+const PAGE: usize = 1 << PAGE_BITS;
 
 /// Names one value in a [`Slab`]. The generation grows each time that the slot is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +27,8 @@ struct Entry<T> {
 
 /// Values in reusable slots. The slot freed last is reused first, since it is in the cache.
 pub(super) struct Slab<T> {
-    entries: Vec<Entry<T>>,
+    /// All pages but the last are full.
+    pages: Vec<Vec<Entry<T>>>,
     free: u32,
     len: usize,
 }
@@ -29,7 +36,7 @@ pub(super) struct Slab<T> {
 impl<T> Slab<T> {
     pub(super) const fn new() -> Self {
         Slab {
-            entries: Vec::new(),
+            pages: Vec::new(),
             free: u32::MAX,
             len: 0,
         }
@@ -39,38 +46,54 @@ impl<T> Slab<T> {
         self.len
     }
 
+    #[inline]
+    fn entry(&self, index: u32) -> Option<&Entry<T>> {
+        let page = self.pages.get((index >> PAGE_BITS) as usize)?;
+        page.get(index as usize & (PAGE - 1))
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, index: u32) -> Option<&mut Entry<T>> {
+        let page = self.pages.get_mut((index >> PAGE_BITS) as usize)?;
+        page.get_mut(index as usize & (PAGE - 1))
+    }
+
+    /// A slot that was never used before.
+    fn append(&mut self, value: T) -> Key {
+        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        let full = (self.pages.len() - 1) << PAGE_BITS;
+        let page = self.pages.last_mut().expect("pushed if there was none");
+        let index = u32::try_from(full + page.len()).expect("fewer than 2^32 slots");
+        page.push(Entry {
+            generation: 0,
+            slot: Slot::Used(value),
+        });
+        Key {
+            index,
+            generation: 0,
+        }
+    }
+
     pub(super) fn insert(&mut self, value: T) -> Key {
         self.len += 1;
         let index = self.free;
-        match self.entries.get_mut(index as usize) {
-            Some(entry) => {
-                let Slot::Free(next) = entry.slot else {
-                    unreachable!("a slot in the free list is free")
-                };
-                self.free = next;
-                entry.slot = Slot::Used(value);
-                Key {
-                    index,
-                    generation: entry.generation,
-                }
-            }
-            None => {
-                let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 slots");
-                self.entries.push(Entry {
-                    generation: 0,
-                    slot: Slot::Used(value),
-                });
-                Key {
-                    index,
-                    generation: 0,
-                }
-            }
-        }
+        let Some(entry) = self.entry_mut(index) else {
+            return self.append(value);
+        };
+        let Slot::Free(next) = entry.slot else {
+            unreachable!("a slot in the free list is free")
+        };
+        entry.slot = Slot::Used(value);
+        let generation = entry.generation;
+        self.free = next;
+        Key { index, generation }
     }
 
     #[inline]
     pub(super) fn get(&self, key: Key) -> Option<&T> {
-        match self.entries.get(key.index as usize) {
+        match self.entry(key.index) {
             Some(Entry {
                 generation,
                 slot: Slot::Used(value),
@@ -81,7 +104,7 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.entries.get_mut(key.index as usize) {
+        match self.entry_mut(key.index) {
             Some(Entry {
                 generation,
                 slot: Slot::Used(value),
@@ -93,7 +116,7 @@ impl<T> Slab<T> {
     /// The full key of the used slot `index`, if the low bits of its generation are `low_bits`.
     #[inline]
     pub(super) fn key_at(&self, index: u32, low_bits: u32, mask: u32) -> Option<Key> {
-        match self.entries.get(index as usize) {
+        match self.entry(index) {
             Some(Entry {
                 generation,
                 slot: Slot::Used(_),
@@ -106,12 +129,13 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
+        let free = self.free;
+        let entry = self.entry_mut(key.index)?;
         if entry.generation != key.generation || matches!(entry.slot, Slot::Free(_)) {
             return None;
         }
         entry.generation = entry.generation.wrapping_add(1);
-        let Slot::Used(value) = std::mem::replace(&mut entry.slot, Slot::Free(self.free)) else {
+        let Slot::Used(value) = std::mem::replace(&mut entry.slot, Slot::Free(free)) else {
             unreachable!("checked to be used")
         };
         self.free = key.index;
@@ -121,19 +145,17 @@ impl<T> Slab<T> {
 
     /// The keys and values of all used slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| match &entry.slot {
-                Slot::Used(value) => Some((
-                    Key {
-                        index: index as u32,
-                        generation: entry.generation,
-                    },
-                    value,
-                )),
-                Slot::Free(_) => None,
-            })
+        let entries = self.pages.iter().flatten().enumerate();
+        entries.filter_map(|(index, entry)| match &entry.slot {
+            Slot::Used(value) => Some((
+                Key {
+                    index: index as u32,
+                    generation: entry.generation,
+                },
+                value,
+            )),
+            Slot::Free(_) => None,
+        })
     }
 }
 
@@ -164,16 +186,19 @@ mod tests {
     #[test]
     fn slots_are_reused_before_the_slab_grows() {
         let mut slab = Slab::new();
-        let keys: Vec<_> = (0..100).map(|n| slab.insert(n)).collect();
-        for key in &keys[10..20] {
+        let keys: Vec<_> = (0..1000).map(|n| slab.insert(n)).collect();
+        assert!(
+            keys.iter()
+                .zip(0..)
+                .all(|(&key, n)| slab.get(key) == Some(&n))
+        );
+        for key in &keys[250..260] {
             slab.remove(*key);
         }
         for n in 0..10 {
             slab.insert(n);
         }
-        assert_eq!(
-            (slab.len(), slab.entries.len(), slab.iter().count()),
-            (100, 100, 100)
-        );
+        let slots: usize = slab.pages.iter().map(Vec::len).sum();
+        assert_eq!((slab.len(), slots, slab.iter().count()), (1000, 1000, 1000));
     }
 }

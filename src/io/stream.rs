@@ -88,7 +88,8 @@ impl Stream {
     ///
     /// # Errors
     /// `TimedOut` after the deadline, even if bytes wait; the system's error (such as
-    /// `ConnectionReset`) once the bytes received before it were taken.
+    /// `ConnectionReset`) once the bytes received before it were taken. A failed send alone is no
+    /// error here: a response may have come before.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let core = &mut *self.handle.core();
         let connection = core
@@ -98,7 +99,7 @@ impl Stream {
         if connection.inbox_len() > 0 && !connection.timed_out {
             return Poll::Ready(Ok(true));
         }
-        if let Some(error) = connection.failure() {
+        if let Some(error) = connection.receive_failure() {
             return Poll::Ready(Err(error));
         }
         if connection.eof {
@@ -205,7 +206,7 @@ impl Stream {
             .connections
             .get_mut(self.key)
             .expect("a stream owns its connection");
-        if let Some(error) = connection.failure() {
+        if let Some(error) = connection.send_failure() {
             return Poll::Ready(Err(error));
         }
         if connection.queued() < limit {
@@ -264,7 +265,7 @@ impl Stream {
     /// The peer has ended its direction, or an operation failed; bytes received before may still
     /// wait in the inbox.
     pub fn is_ended(&self) -> bool {
-        self.with_record(|c| c.eof || c.error != 0)
+        self.with_record(|c| c.eof || c.is_broken())
     }
 
     /// Bytes that the kernel has taken for sending.

@@ -179,10 +179,11 @@ impl BasicAuth {
     }
 }
 
+/// A name never holds a control character: it goes into a header field.
 fn parse_user(entry: &str) -> Option<(&str, &str)> {
-    entry
-        .split_once(':')
-        .filter(|(_, hash)| !hash.contains(':'))
+    entry.split_once(':').filter(|(name, hash)| {
+        !hash.contains(':') && !name.bytes().any(|byte| byte.is_ascii_control())
+    })
 }
 
 /// The user and password of the first `Authorization` field, decoded into `text`.

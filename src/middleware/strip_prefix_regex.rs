@@ -3,7 +3,7 @@
 //! The expressions see the decoded path. One that matches elsewhere than at the start does nothing,
 //! unless the same text is also a prefix (Traefik).
 
-use super::rewrite::restart;
+use super::rewrite::{Scratch, restart};
 use super::{FieldError, FilterContext, Verdict, path_edit};
 use crate::config::dynamic::middleware as config;
 use crate::http::RequestHead;
@@ -31,20 +31,29 @@ impl StripPrefixRegex {
         if !path_edit::has_path(rq) {
             return Verdict::Continue;
         }
-        let scratch = &mut cx.memory.scratch;
-        let decoded = &mut scratch.source;
+        let Scratch {
+            source: decoded,
+            output: repaired,
+            groups,
+        } = &mut cx.memory.scratch;
         restart(decoded);
         path_edit::decode(cx.path.current(rq), decoded);
-        // An expression must not be fooled by bytes that no character class of its matches.
-        if std::str::from_utf8(decoded).is_err() {
-            return path_edit::refuse(cx);
+        let is_text = std::str::from_utf8(decoded).is_ok();
+        if !is_text {
+            restart(repaired);
+            repair(decoded, repaired);
         }
+        let text: &[u8] = if is_text { decoded } else { repaired };
         let length = self.expressions.iter().find_map(|expression| {
-            if !expression.find(decoded, 0, &mut scratch.groups, cx.regex) {
+            if !expression.find(text, 0, groups, cx.regex) {
                 return None;
             }
-            let matched = decoded.get(scratch.groups.get(0)?)?;
-            (!matched.is_empty() && decoded.starts_with(matched)).then_some(matched.len())
+            let matched = text.get(groups.get(0)?)?;
+            (!matched.is_empty() && text.starts_with(matched)).then_some(matched.len())
+        });
+        let length = length.map(|length| match is_text {
+            true => length,
+            false => length_before_repair(decoded, length),
         });
         let Some(length) = length else {
             return Verdict::Continue;
@@ -66,4 +75,33 @@ impl StripPrefixRegex {
         cx.memory.scratch.source = prefix;
         verdict
     }
+}
+
+/// What stands for a byte that is not UTF-8, so that an expression sees it (Go).
+const REPLACEMENT: &str = "\u{FFFD}";
+
+fn repair(bytes: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        for _ in chunk.invalid() {
+            out.extend_from_slice(REPLACEMENT.as_bytes());
+        }
+    }
+}
+
+/// How many of `bytes` became the first `repaired` bytes of [`repair`]'s output.
+fn length_before_repair(bytes: &[u8], repaired: usize) -> usize {
+    let (mut length, mut left) = (0, repaired);
+    for chunk in bytes.utf8_chunks() {
+        let valid = chunk.valid().len().min(left);
+        length += valid;
+        left -= valid;
+        let invalid = chunk.invalid().len().min(left / REPLACEMENT.len());
+        length += invalid;
+        left -= invalid * REPLACEMENT.len();
+        if left == 0 {
+            break;
+        }
+    }
+    length
 }

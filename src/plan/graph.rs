@@ -4,7 +4,7 @@
 //! there, so that the object's arrival finds its dependants. Nodes are cheap and reused; an edge costs
 //! four bytes on either side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -19,7 +19,7 @@ pub(super) type NodeId = u32;
 pub(super) struct Graph<T> {
     nodes: Vec<Node<T>>,
     free: Vec<NodeId>,
-    index: FxHashMap<(Kind, Arc<str>), NodeId>,
+    index: BTreeMap<Kind, FxHashMap<Arc<str>, NodeId>>,
 }
 
 /// An object, or a name that is referred to.
@@ -40,26 +40,37 @@ impl<T> Default for Graph<T> {
         Self {
             nodes: Vec::new(),
             free: Vec::new(),
-            index: FxHashMap::default(),
+            index: BTreeMap::new(),
         }
     }
 }
 
 impl<T: Default> Graph<T> {
     /// The node of an object or name, if there is one.
-    pub(super) fn find(&self, kind: Kind, name: &Arc<str>) -> Option<NodeId> {
-        self.index.get(&(kind, Arc::clone(name))).copied()
+    pub(super) fn find(&self, kind: Kind, name: &str) -> Option<NodeId> {
+        self.index.get(&kind)?.get(name).copied()
     }
 
-    /// The node of an object or name, made if there is none.
-    pub(super) fn intern(&mut self, kind: Kind, name: &Arc<str>) -> NodeId {
-        let key = (kind, Arc::clone(name));
-        if let Some(&id) = self.index.get(&key) {
-            return id;
+    /// The node of a name, made if there is none.
+    pub(super) fn intern(&mut self, kind: Kind, name: &str) -> NodeId {
+        match self.find(kind, name) {
+            Some(id) => id,
+            None => self.insert(kind, name.into()),
         }
+    }
+
+    /// The node of an object, made if there is none, sharing the name's text.
+    pub(super) fn intern_shared(&mut self, kind: Kind, name: &Arc<str>) -> NodeId {
+        match self.find(kind, name) {
+            Some(id) => id,
+            None => self.insert(kind, Arc::clone(name)),
+        }
+    }
+
+    fn insert(&mut self, kind: Kind, name: Arc<str>) -> NodeId {
         let node = Node {
             kind,
-            name: Arc::clone(name),
+            name: Arc::clone(&name),
             data: T::default(),
             references: Box::default(),
             referrers: IdSet::Empty,
@@ -75,7 +86,7 @@ impl<T: Default> Graph<T> {
                 id
             }
         };
-        self.index.insert(key, id);
+        self.index.entry(kind).or_default().insert(name, id);
         id
     }
 
@@ -92,11 +103,6 @@ impl<T: Default> Graph<T> {
     /// A node's data, to be changed.
     pub(super) fn data_mut(&mut self, id: NodeId) -> &mut T {
         &mut self.nodes[id as usize].data
-    }
-
-    /// What a node refers to.
-    pub(super) fn references(&self, id: NodeId) -> &[NodeId] {
-        &self.nodes[id as usize].references
     }
 
     /// Who refers to a node.
@@ -145,7 +151,9 @@ impl<T: Default> Graph<T> {
     pub(super) fn remove(&mut self, id: NodeId) {
         let node = &mut self.nodes[id as usize];
         debug_assert!(node.references.is_empty() && matches!(node.referrers, IdSet::Empty));
-        self.index.remove(&(node.kind, Arc::clone(&node.name)));
+        if let Some(names) = self.index.get_mut(&node.kind) {
+            names.remove(&node.name);
+        }
         node.data = T::default();
         node.name = "".into();
         self.free.push(id);
@@ -154,23 +162,23 @@ impl<T: Default> Graph<T> {
     /// Whether a place is free, its node being gone.
     pub(super) fn is_free(&self, id: NodeId) -> bool {
         let node = &self.nodes[id as usize];
-        self.index.get(&(node.kind, Arc::clone(&node.name))) != Some(&id)
+        self.find(node.kind, &node.name) != Some(id)
     }
 
     /// Every node, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<T>)> {
-        self.index.values().map(|&id| (id, self.node(id)))
+        let ids = self.index.values().flat_map(FxHashMap::values);
+        ids.map(|&id| (id, self.node(id)))
     }
 
     /// How many nodes there are.
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.index.values().map(FxHashMap::len).sum()
     }
 
     /// Makes room for `additional` more nodes.
     pub(super) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
-        self.index.reserve(additional);
     }
 }
 
@@ -180,6 +188,8 @@ enum IdSet {
     #[default]
     Empty,
     One(NodeId),
+    // Boxed because there is one of these per node and few are many.
+    #[expect(clippy::box_collection)]
     Many(Box<BTreeSet<NodeId>>),
 }
 
@@ -225,9 +235,8 @@ mod tests {
     #[test]
     fn edges_are_kept_in_both_directions() {
         let mut graph = Graph::<()>::default();
-        let service = graph.intern(Kind::HttpService, &"s@file".into());
-        let routers =
-            [0, 1, 2].map(|n| graph.intern(Kind::HttpRouter, &format!("r{n}@file").into()));
+        let service = graph.intern(Kind::HttpService, "s@file");
+        let routers = [0, 1, 2].map(|n| graph.intern(Kind::HttpRouter, &format!("r{n}@file")));
         for router in routers {
             graph.set_references(router, vec![service, service], |_| ());
         }
@@ -244,8 +253,8 @@ mod tests {
         graph.set_references(routers[2], Vec::new(), |_| ());
         assert!(!graph.is_referenced(service));
         graph.remove(service);
-        assert_eq!(graph.find(Kind::HttpService, &"s@file".into()), None);
-        let other = graph.intern(Kind::HttpMiddleware, &"m@file".into());
+        assert_eq!(graph.find(Kind::HttpService, "s@file"), None);
+        let other = graph.intern(Kind::HttpMiddleware, "m@file");
         assert_eq!(other, service, "places are reused");
     }
 }

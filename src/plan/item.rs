@@ -8,7 +8,7 @@ use crate::rules::Syntax;
 use crate::service::{Service, StateId, Transport};
 
 use super::input::Input;
-use super::status::{ObjectStatus, UsedBy};
+use super::status::ObjectStatus;
 
 /// The data of a node.
 #[derive(Debug, Default)]
@@ -17,8 +17,6 @@ pub(super) struct Item {
     pub(super) outcome: Outcome,
     /// What the outcome does not say: errors and warnings. Most objects have none.
     pub(super) issues: Option<Box<Issues>>,
-    /// The routers that name it.
-    pub(super) used_by: UsedBy,
     /// Whether the node stays even if nothing refers to it.
     pub(super) pinned: bool,
 }
@@ -44,10 +42,11 @@ pub(super) enum Outcome {
     Failed(Box<str>),
     Transport(Arc<Transport>),
     Service(ServiceSlot, Arc<Service>),
-    Middleware(Leaf),
+    Middleware(Box<Leaf>),
     Chain(Arc<[Link]>),
     Model(Arc<HttpModel>),
-    Router(Box<RouterOutcome>),
+    /// A router as models split it; at least one.
+    Router(Box<[Instance]>),
 }
 
 /// A middleware that does something itself.
@@ -66,13 +65,6 @@ pub(super) struct Link {
     pub(super) is_around: bool,
 }
 
-/// A router as models split it.
-#[derive(Debug, Default)]
-pub(super) struct RouterOutcome {
-    pub(super) syntax: Syntax,
-    pub(super) instances: Box<[Instance]>,
-}
-
 /// A router under one name.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -80,6 +72,8 @@ pub(super) struct Instance {
     /// In the tables of the status's entry points; `None` if it is disabled.
     pub(super) route: Option<Arc<Route>>,
     pub(super) is_tls: bool,
+    /// What its rule was parsed as.
+    pub(super) syntax: Syntax,
 }
 
 impl Item {

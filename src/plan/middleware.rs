@@ -142,7 +142,7 @@ impl Walk<'_> {
                 .into());
             }
             let member = qualify(member, provider_of(name));
-            let node = graph.find(Kind::HttpMiddleware, &Arc::from(&*member));
+            let node = graph.find(Kind::HttpMiddleware, &member);
             let Some(node) = node else {
                 return Err(format!("middleware \"{member}\" does not exist").into());
             };

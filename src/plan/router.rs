@@ -1,5 +1,6 @@
 //! A router's configuration becomes routes: its own text, its entry points, their models, its references.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::dynamic::{HttpModel, HttpRouter, Kind, Object};
@@ -174,14 +175,14 @@ pub(super) fn split(
 
 /// Names of what a router under this name refers to: its service, then its middlewares.
 pub(super) fn references<'a>(
-    draft: &'a HttpRouter,
+    config: &'a HttpRouter,
     model: Option<&'a HttpModel>,
     provider: &'a str,
-) -> impl Iterator<Item = (Kind, Arc<str>)> + 'a {
-    let service = (!draft.service.is_empty()).then_some((Kind::HttpService, &*draft.service));
-    let middlewares = middleware_names(draft, model).map(|name| (Kind::HttpMiddleware, name));
+) -> impl Iterator<Item = (Kind, Cow<'a, str>)> {
+    let service = (!config.service.is_empty()).then_some((Kind::HttpService, &*config.service));
+    let middlewares = middleware_names(config, model).map(|name| (Kind::HttpMiddleware, name));
     let references = service.into_iter().chain(middlewares);
-    references.map(move |(kind, name)| (kind, Arc::from(&*qualify(name, provider))))
+    references.map(move |(kind, name)| (kind, qualify(name, provider)))
 }
 
 /// Resolves an instance's references and builds its route. `before` is the instance's route so far; an
@@ -274,6 +275,7 @@ pub(super) fn resolve(
             },
         ),
         is_tls,
+        syntax: draft.syntax,
     }
 }
 
@@ -301,6 +303,7 @@ pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) 
         status: Arc::new(status),
         route: None,
         is_tls: false,
+        syntax: Syntax::default(),
     }
 }
 

@@ -72,7 +72,7 @@ impl EntryPoints {
             default_syntax: settings.default_rule_syntax,
         };
         for name in &settings.entry_points {
-            let node = graph.intern(Kind::HttpModel, &format!("{name}@internal").into());
+            let node = graph.intern(Kind::HttpModel, &format!("{name}@internal"));
             graph.data_mut(node).pinned = true;
             entry_points.model_nodes.push(node);
             let single = entry_points.build(vec![Arc::clone(name)]);

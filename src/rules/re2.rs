@@ -9,7 +9,7 @@
 //! | `[`, `&&`, `--`, `~~` inside a class are literals | escaped |
 //! | `\Q…\E`, octal escapes, `\<`, `\_` and other escaped punctuation | the literal characters |
 //! | `\p{^Greek}` | `\P{Greek}` |
-//! | `(?P<n>…)`, `(?<n>…)`, `(…)` | `(?:…)`: nothing reads the groups |
+//! | `(?P<n>…)`, `(?<n>…)`, `(…)` | `(?:…)`, as nothing reads a rule's groups; `(…)` for [`super::GroupRegex`] |
 //! | `a**`, `\Z`, `\C`, `\1`, `(?x)`, `(?=…)` are errors | errors here too, at their place |
 //!
 //! Two differences stay: Unicode class names are looked up more tolerantly than Go's (`\p{greek}` is accepted), and the

@@ -497,3 +497,51 @@ fn build(config: &ReactorConfig) -> Result<IoUring, StartError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_found_the_queue_full_are_submitted_in_order() {
+        let config = ReactorConfig {
+            submission_entries: MIN_ENTRIES,
+            ..ReactorConfig::default()
+        };
+        let pool = Pool::new(0, 64 << 20);
+        let notifier = Notifier::with_event().expect("an eventfd");
+        let mut driver = Uring::new(&config, &pool, &notifier).expect("a ring");
+        let token = |index| {
+            let key = super::super::Key {
+                index,
+                generation: 0,
+            };
+            Token::new(Kind::Connect, key, 0)
+        };
+        let count = MIN_ENTRIES * 5;
+        for index in 0..count {
+            driver.in_flight += 1;
+            let entry = opcode::Nop::new().build().user_data(token(index).0);
+            // As if the kernel had refused to take entries; those that follow queue behind.
+            if index == 0 {
+                driver.backlog.push_back(entry);
+            } else {
+                driver.push(entry);
+            }
+        }
+        assert_eq!(driver.backlog.len(), count as usize);
+        let mut completions = Vec::new();
+        while completions.len() < count as usize {
+            let now = driver.now();
+            driver.turn(
+                Wait::Until(Some(now + Duration::from_secs(5))),
+                now,
+                &pool,
+                &mut completions,
+            );
+        }
+        let order: Vec<u32> = completions.iter().map(|c| c.token.index()).collect();
+        assert!(order.iter().copied().eq(0..count), "{order:?}");
+        assert!(driver.cancel_all(&pool));
+    }
+}

@@ -25,8 +25,14 @@ macro_rules! everywhere {
 
 fn small() -> ReactorConfig {
     ReactorConfig {
-        downstream_buffers: BufferGroup { count: 4, size: 4096 },
-        upstream_buffers: BufferGroup { count: 4, size: 4096 },
+        downstream_buffers: BufferGroup {
+            count: 4,
+            size: 4096,
+        },
+        upstream_buffers: BufferGroup {
+            count: 4,
+            size: 4096,
+        },
         ..ReactorConfig::default()
     }
 }
@@ -60,9 +66,12 @@ everywhere! {
     a_dropped_connect_closes_its_socket => ReactorConfig::default();
     accepted_connections_survive_their_listener => ReactorConfig::default();
     dropping_an_accepted_connection_closes_it => ReactorConfig::default();
+    a_worker_that_gives_up_passes_its_connection_on => ReactorConfig::default();
     workers_share_ready_connections => ReactorConfig::default();
     the_fallback_gets_what_no_worker_waits_for => ReactorConfig::default();
     tokio_traits_carry_bytes_both_ways => ReactorConfig::default();
+    an_early_response_is_read_although_sending_failed => ReactorConfig::default();
+    closing_pooled_or_idle_connections_never_hits_those_taken_back => ReactorConfig::default();
     switching_modes_at_any_time_loses_nothing => ReactorConfig::default();
 }
 
@@ -162,7 +171,11 @@ async fn exchange_through_forwarder(handle: &Handle, sizes: &[usize]) {
         let open = open.clone();
         handle.spawn(async move {
             let bytes = read_to_end(&stream).await;
-            assert!(bytes == pattern(size), "{} of {size} bytes, or others", bytes.len());
+            assert!(
+                bytes == pattern(size),
+                "{} of {size} bytes, or others",
+                bytes.len()
+            );
             open.set(open.get() - 1);
         });
     }
@@ -195,14 +208,21 @@ async fn a_parked_connection_comes_back_with_its_first_bytes(handle: Handle) {
         assert_eq!(handle.stats().parked_downstream.get(), 1);
         client.queue(Chunk::from_vec(vec![round; 10]));
         server = handle.next_ready().await;
-        assert_eq!((handle.stats().parked_downstream.get(), server.tag()), (0, 42));
+        assert_eq!(
+            (handle.stats().parked_downstream.get(), server.tag()),
+            (0, 42)
+        );
         assert_eq!(read_exactly(&server, 10).await, [round; 10]);
     }
     client.queue(Chunk::from_static(b"early"));
     assert!(server.readable().await.expect("no error"));
     server.park_downstream(Instant::NEVER);
     let server = handle.next_ready().await;
-    assert_eq!(read_exactly(&server, 5).await, b"early", "bytes that waited already");
+    assert_eq!(
+        read_exactly(&server, 5).await,
+        b"early",
+        "bytes that waited already"
+    );
     handle.close_listener(listener);
 }
 
@@ -214,11 +234,17 @@ async fn a_parked_connection_ends_by_eof_or_deadline_without_a_task(handle: Hand
     until(&handle, || handle.stats().connections.get() == 0).await;
     let (client, server) = pair(&handle, addr).await;
     server.park_downstream(handle.now() + Duration::from_millis(30));
-    assert!(!client.readable().await.expect("an orderly end"), "closed by the deadline");
+    assert!(
+        !client.readable().await.expect("an orderly end"),
+        "closed by the deadline"
+    );
     let (other, server) = pair(&handle, addr).await;
     server.park_downstream(Instant::NEVER);
     assert_eq!(handle.close_idle_downstream(), 1);
-    assert!(!other.readable().await.expect("an orderly end"), "closed by the drain");
+    assert!(
+        !other.readable().await.expect("an orderly end"),
+        "closed by the drain"
+    );
     assert_eq!(handle.stats().parked_downstream.get(), 0);
     handle.close_listener(listener);
 }
@@ -288,7 +314,10 @@ async fn a_deadline_fails_what_waits_and_what_comes(handle: Handle) {
     assert!(server.flushed().await.is_err(), "later polls too");
     server.set_deadline(None);
     server.queue(Chunk::from_static(b"408"));
-    server.flushed().await.expect("a new deadline, a new chance");
+    server
+        .flushed()
+        .await
+        .expect("a new deadline, a new chance");
     assert_eq!(read_exactly(&client, 3).await, b"408");
     handle.close_listener(listener);
 }
@@ -301,7 +330,10 @@ async fn dropped_futures_lose_no_bytes(handle: Handle) {
     handle.spawn(async move {
         for piece in bytes.chunks(313) {
             client.queue_slice(piece);
-            let _ = client.handle().timeout(client.handle().now(), client.flushed()).await;
+            let _ = client
+                .handle()
+                .timeout(client.handle().now(), client.flushed())
+                .await;
             client.handle().yield_now().await;
         }
         client.close_gracefully();
@@ -317,7 +349,12 @@ async fn dropped_futures_lose_no_bytes(handle: Handle) {
             Err(Elapsed) => {}
         }
     }
-    assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
     handle.close_listener(listener);
 }
 
@@ -384,7 +421,10 @@ async fn a_full_inbox_pauses_receiving(handle: Handle) {
     until(&handle, || server.inbox_len() >= limit / 2).await;
     handle.sleep(Duration::from_millis(50)).await;
     let waiting = server.inbox_len();
-    assert!((limit / 2..limit * 8).contains(&waiting), "{waiting} bytes wait");
+    assert!(
+        (limit / 2..limit * 8).contains(&waiting),
+        "{waiting} bytes wait"
+    );
     handle.sleep(Duration::from_millis(50)).await;
     assert_eq!(server.inbox_len(), waiting, "receiving has paused");
     client.shutdown_write();
@@ -396,7 +436,10 @@ async fn connecting_to_a_closed_port_is_refused(handle: Handle) {
     let (listener, addr) = listen(&handle);
     handle.close_listener(listener);
     handle.sleep(Duration::from_millis(30)).await;
-    let error = handle.connect(&addr.into()).await.expect_err("nobody listens");
+    let error = handle
+        .connect(&addr.into())
+        .await
+        .expect_err("nobody listens");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
@@ -469,14 +512,9 @@ async fn workers_share_ready_connections(handle: Handle) {
         server.park_downstream(Instant::NEVER);
         clients.push(client);
     }
-    // A worker that is woken, but gives up, passes its connection on.
-    let mut impatient = handle.next_ready();
-    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut impatient).poll(cx).is_pending())).await);
     for (n, client) in clients.iter().enumerate() {
         client.queue(Chunk::from_vec(vec![n as u8]));
     }
-    handle.yield_now().await;
-    drop(impatient);
     until(&handle, || served.borrow().len() == 20).await;
     let mut all = served.take();
     all.sort_unstable();
@@ -503,7 +541,10 @@ async fn the_fallback_gets_what_no_worker_waits_for(handle: Handle) {
     server.park_downstream(Instant::NEVER);
     client.queue(Chunk::from_static(b"2"));
     let end = handle.now() + Duration::from_millis(100);
-    assert!(handle.timeout(end, handle.next_unserved()).await.is_err(), "the worker got it");
+    assert!(
+        handle.timeout(end, handle.next_unserved()).await.is_err(),
+        "the worker got it"
+    );
     assert_eq!(got.get(), b'2');
     handle.close_listener(listener);
 }
@@ -541,12 +582,94 @@ async fn switching_modes_at_any_time_loses_nothing(handle: Handle) {
     });
     let mut received = Vec::new();
     while server.readable().await.expect("no error") {
-        server.bulk(handle.random() % 2 == 0);
+        server.bulk(handle.random().is_multiple_of(2));
         if let Some(chunk) = server.take() {
             received.extend_from_slice(&chunk);
         }
-        server.bulk(handle.random() % 3 == 0);
+        server.bulk(handle.random().is_multiple_of(3));
     }
-    assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+    handle.close_listener(listener);
+}
+
+async fn an_early_response_is_read_although_sending_failed(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    server.queue(Chunk::from_static(b"413"));
+    server.flushed().await.expect("sent");
+    until(&handle, || client.inbox_len() == 3).await;
+    server.abort();
+    // Sends until the reset is seen.
+    while client.flushed().await.is_ok() {
+        client.queue(Chunk::from_vec(vec![0; 10_000]));
+        handle.sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(read_exactly(&client, 3).await, b"413");
+    assert!(
+        client.readable().await.is_err(),
+        "a reset does not look like an orderly end"
+    );
+    assert!(client.is_ended() && !client.is_clean());
+    handle.close_listener(listener);
+}
+
+async fn closing_pooled_or_idle_connections_never_hits_those_taken_back(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (upstream, _server) = pair(&handle, addr).await;
+    let id = upstream.park_upstream(Instant::NEVER);
+    handle.close_parked(id);
+    assert!(handle.unpark(id).is_none(), "closing has begun");
+    let mut clients = Vec::new();
+    // All of them have just sent something.
+    for _ in 0..40 {
+        let (client, server) = pair(&handle, addr).await;
+        server.park_downstream(Instant::NEVER);
+        clients.push(client);
+    }
+    for client in &clients {
+        client.queue(Chunk::from_static(b"x"));
+    }
+    handle.yield_now().await;
+    let closed = handle.close_idle_downstream();
+    let mut served = 0;
+    let end = handle.now() + Duration::from_millis(100);
+    while let Ok(stream) = handle.timeout(end, handle.next_ready()).await {
+        served += 1;
+        assert_eq!(read_exactly(&stream, 1).await, b"x");
+        stream.close_gracefully();
+    }
+    assert_eq!(closed + served, clients.len());
+    drop(clients);
+    handle.close_listener(listener);
+}
+
+async fn a_worker_that_gives_up_passes_its_connection_on(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let (shard, served) = (handle.clone(), Rc::new(Cell::new(false)));
+    let seen = served.clone();
+    handle.spawn(async move {
+        drop(shard.next_ready().await);
+        seen.set(true);
+    });
+    until(&handle, || handle.waiting_workers() == 1).await;
+    // Waits last and so is woken first, but never looks.
+    let mut impatient = std::pin::pin!(handle.next_ready());
+    std::future::poll_fn(|cx| {
+        assert!(impatient.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    server.park_downstream(Instant::NEVER);
+    client.queue(Chunk::from_static(b"x"));
+    until(&handle, || handle.waiting_workers() == 1).await;
+    assert!(!served.get());
+    impatient.set(handle.next_ready());
+    until(&handle, || served.get()).await;
     handle.close_listener(listener);
 }

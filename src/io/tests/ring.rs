@@ -19,8 +19,14 @@ fn a_panicking_task_ends_alone() {
             let _held = server;
             panic!("(this panic is part of a test)");
         });
-        assert!(!client.readable().await.expect("an orderly end"), "its stream was closed");
-        assert_eq!((handle.stats().task_panics.get(), handle.stats().tasks.get()), (1, 0));
+        assert!(
+            !client.readable().await.expect("an orderly end"),
+            "its stream was closed"
+        );
+        assert_eq!(
+            (handle.stats().task_panics.get(), handle.stats().tasks.get()),
+            (1, 0)
+        );
         handle.close_listener(listener);
     });
 }
@@ -97,6 +103,24 @@ fn a_task_whose_last_waker_is_dropped_elsewhere_is_dropped_here() {
 }
 
 #[test]
+fn a_task_that_can_never_be_woken_is_dropped() {
+    on_ring(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        handle.spawn(async move {
+            let _held = server;
+            std::future::pending::<()>().await;
+        });
+        assert!(
+            !client.readable().await.expect("an orderly end"),
+            "its stream was closed"
+        );
+        assert_eq!(handle.stats().tasks.get(), 0);
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
 fn a_busy_task_does_not_keep_others_from_their_bytes() {
     on_ring(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
@@ -131,7 +155,11 @@ fn sleeping_takes_at_least_its_time() {
         let end = start + Duration::from_millis(20);
         assert_eq!(handle.timeout(end, nothing).await, Err(Elapsed));
         assert!(handle.now() >= end);
-        assert_eq!(handle.timeout(end, async { 5 }).await, Ok(5), "what is ready wins");
+        assert_eq!(
+            handle.timeout(end, async { 5 }).await,
+            Ok(5),
+            "what is ready wins"
+        );
     });
 }
 
@@ -146,7 +174,9 @@ fn accepted_sockets_have_no_delay_and_are_blocking() {
         let accepted = handle.accept().await;
         let socket = TcpStream::from(accepted.into_fd().expect("a real socket"));
         assert!(socket.nodelay().expect("asked"));
-        let flags = socket2::SockRef::from(&socket).nonblocking().expect("asked");
+        let flags = socket2::SockRef::from(&socket)
+            .nonblocking()
+            .expect("asked");
         assert!(!flags);
         handle.close_listener(id);
     });
@@ -203,14 +233,19 @@ fn unix_sockets_connect_by_path_and_abstract_name() {
             assert_eq!(read_to_end(&stream).await, b"over unix", "{address}");
         }
     });
-    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("no panic"));
 }
 
 #[test]
 fn head_and_body_of_one_turn_leave_in_one_send() {
     on_ring(&ReactorConfig::default(), |handle| async move {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let stream = handle.connect(&listener.local_addr().expect("bound").into()).await.expect("connects");
+        let stream = handle
+            .connect(&listener.local_addr().expect("bound").into())
+            .await
+            .expect("connects");
         let (mut peer, _) = listener.accept().expect("accepts");
         stream.flushed().await.expect("nothing queued");
         let before = handle.stats().completions.get();
@@ -218,7 +253,11 @@ fn head_and_body_of_one_turn_leave_in_one_send() {
             stream.queue(Chunk::from_static(part));
         }
         stream.flushed().await.expect("sent");
-        assert_eq!(handle.stats().completions.get() - before, 1, "one operation");
+        assert_eq!(
+            handle.stats().completions.get() - before,
+            1,
+            "one operation"
+        );
         let mut bytes = [0; 17];
         peer.read_exact(&mut bytes).expect("reads");
         assert_eq!(&bytes, b"head body trailer");
@@ -241,7 +280,11 @@ fn memory_of_a_working_set_is_reused() {
             drop(client.take());
         }
         let core = handle.core();
-        assert!(core.spare_actives.len() <= 2, "{} working sets", core.spare_actives.len());
+        assert!(
+            core.spare_actives.len() <= 2,
+            "{} working sets",
+            core.spare_actives.len()
+        );
         drop(core);
         handle.close_listener(listener);
     });
@@ -259,8 +302,12 @@ fn in_child(test: &str) -> bool {
         .env(CHILD, "1")
         .output()
         .expect("runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
     false
 }
 
@@ -286,9 +333,12 @@ fn accepting_recovers_after_running_out_of_descriptors() {
     }
     on_ring(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
-        let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
         let limit = set_file_limit(0);
-        spare.connect(&addr.into()).expect("the kernel completes the handshake");
+        spare
+            .connect(&addr.into())
+            .expect("the kernel completes the handshake");
         until(&handle, || handle.stats().accept_backoffs.get() >= 3).await;
         let turns = handle.stats().turns.get();
         handle.sleep(Duration::from_millis(100)).await;

@@ -64,7 +64,10 @@ async fn storm(handle: Handle, rounds: u64, width: u64) {
             .sleep(Duration::from_millis(handle.random() % 15))
             .await;
     }
-    until(&handle, || handle.stats().tasks.get() == 1 && handle.stats().connections.get() == 0).await;
+    until(&handle, || {
+        handle.stats().tasks.get() == 1 && handle.stats().connections.get() == 0
+    })
+    .await;
     stop.set(true);
     assert_eq!(handle.stats().task_panics.get(), 0);
     handle.close_listener(listener);
@@ -75,7 +78,7 @@ fn act(handle: &Handle, stream: Stream, mark: u8) {
     handle.spawn(async move {
         let bytes = vec![mark; 1 + (shard.random() % 300_000) as usize];
         stream.queue(Chunk::from_vec(bytes));
-        stream.bulk(shard.random() % 2 == 0);
+        stream.bulk(shard.random().is_multiple_of(2));
         for _ in 0..shard.random() % 4 {
             let end = shard.now() + Duration::from_millis(shard.random() % 12);
             if let Ok(Ok(true)) = shard.timeout(end, stream.readable()).await {

@@ -105,6 +105,10 @@ fn a_middleware_that_could_not_work_is_refused_with_the_field() {
             "basicAuth.users: entry 1 is not of the form name:hash",
         ),
         (
+            "{basicAuth: {users: ['a:b', \"a\\nb:c\"]}}",
+            "basicAuth.users: entry 2 is not of the form name:hash",
+        ),
+        (
             "{basicAuth: {usersFile: missing}}",
             "basicAuth.usersFile: cannot read \"missing\"",
         ),

@@ -151,7 +151,15 @@ fn strip_prefix_regex_removes_what_the_first_fitting_expression_matches() {
         // A line break in a path does not get into a field.
         ("'^/[^/]+'", "/a%0Ab/x", "/x", Some("/a%0Ab")),
         // Bytes that are no text cannot hide from the expression.
-        ("'^/[^/]+'", "/%FF/x", "400", None),
+        ("'^/[^/]+'", "/%FF/x", "/x", Some("/\u{FFFD}")),
+        (
+            "'^/[^/]+/b'",
+            "/%E9a%FF%FE/b/%E9",
+            "/%E9",
+            Some("/\u{FFFD}a\u{FFFD}\u{FFFD}/b"),
+        ),
+        ("'^/a'", "/a/caf%E9", "/caf%E9", Some("/a")),
+        ("'^/a'", "/%E9", "/%E9", None),
     ] {
         let fields: Vec<_> = prefix
             .iter()

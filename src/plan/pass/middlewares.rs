@@ -27,7 +27,7 @@ impl Planner {
             _ => unreachable!("a middleware's node holds middlewares"),
         });
         let before = match std::mem::take(&mut item.outcome) {
-            Outcome::Middleware(leaf) => Some(leaf),
+            Outcome::Middleware(leaf) => Some(*leaf),
             _ => None,
         };
         let mut issues = Issues {
@@ -53,7 +53,7 @@ impl Planner {
                             let is_same = known.is_some_and(|known| {
                                 self.is_in_force(&name, chosen.object.as_ref(), known, service)
                             });
-                            outcome = Outcome::Middleware(match known {
+                            let leaf = match known {
                                 Some(known) if is_same => known,
                                 _ => {
                                     let state = known.map(|known| known.state);
@@ -65,7 +65,8 @@ impl Planner {
                                     };
                                     self.place_middleware(named, before, leaf.type_name, pass)
                                 }
-                            });
+                            };
+                            outcome = Outcome::Middleware(Box::new(leaf));
                         }
                     }
                 }
@@ -104,11 +105,9 @@ impl Planner {
 
     fn members(&mut self, chain: &str, members: &[Box<str>]) -> Vec<NodeId> {
         let provider = provider_of(chain);
-        let names = members
-            .iter()
-            .map(|member| Arc::from(&*qualify(member, provider)));
+        let names = members.iter().map(|member| qualify(member, provider));
         names
-            .map(|name: Arc<str>| self.graph.intern(Kind::HttpMiddleware, &name))
+            .map(|name| self.graph.intern(Kind::HttpMiddleware, &name))
             .collect()
     }
 
@@ -122,7 +121,7 @@ impl Planner {
             return Ok(None);
         };
         let name = qualify(&service, provider_of(referrer));
-        let node = self.graph.intern(Kind::HttpService, &Arc::from(&*name));
+        let node = self.graph.intern(Kind::HttpService, &name);
         references.push(node);
         service_link(&self.graph, node).map(Some)
     }

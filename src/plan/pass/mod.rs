@@ -11,11 +11,12 @@ mod statuses;
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::config::dynamic::Kind;
 
 use super::graph::NodeId;
+use super::status::UsedBy;
 use super::{Message, Planner, Work};
 
 /// What a change has marked and done so far.
@@ -35,6 +36,8 @@ pub(super) struct Pass {
     ended_uses: Vec<(NodeId, Arc<str>)>,
     /// Objects and the routers that began to name them.
     begun_uses: Vec<(NodeId, Arc<str>)>,
+    /// Objects whose users changed, with the new ones.
+    used_by: FxHashMap<NodeId, UsedBy>,
     pub(super) is_snapshot_changed: bool,
     pub(super) log: Vec<Message>,
     pub(super) work: Work,

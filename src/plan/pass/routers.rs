@@ -6,7 +6,7 @@ use crate::config::dynamic::{HttpRouter, Kind, Object};
 use crate::plan::Planner;
 use crate::plan::graph::NodeId;
 use crate::plan::input::Compiled;
-use crate::plan::item::{Instance, Issues, Outcome, RouterOutcome};
+use crate::plan::item::{Instance, Issues, Outcome};
 use crate::plan::names::provider_of;
 use crate::plan::router::{self, Draft, Split};
 use crate::router::RouteOrder;
@@ -97,18 +97,13 @@ impl Planner {
         let name = Arc::clone(&self.graph.node(node).name);
         let item = self.graph.data(node);
         let known: Option<(Arc<Rule>, _)> = match &item.outcome {
-            Outcome::Router(outcome) => {
-                let mut routes = outcome
-                    .instances
-                    .iter()
-                    .filter_map(|instance| instance.route.as_ref());
-                routes
-                    .next()
-                    .map(|route| (Arc::clone(&route.rule), outcome.syntax))
-            }
+            Outcome::Router(instances) => instances.iter().find_map(|instance| {
+                let route = instance.route.as_ref()?;
+                Some((Arc::clone(&route.rule), instance.syntax))
+            }),
             _ => None,
         };
-        let mut input = item.input.clone();
+        let mut input = std::mem::take(&mut self.graph.data_mut(node).input);
         let chosen = input.choose(|object| {
             let Object::HttpRouter(config) = object else {
                 unreachable!("a router's node holds routers");
@@ -171,7 +166,7 @@ impl Planner {
                 references.push(self.graph.intern(kind, &name));
             }
             if split.is_generated {
-                references.push(self.graph.intern(Kind::HttpRouter, &split.name));
+                references.push(self.graph.intern_shared(Kind::HttpRouter, &split.name));
             }
         }
         references
@@ -199,14 +194,12 @@ impl Planner {
     fn place_router(&mut self, plan: RouterPlan, pass: &mut Pass) {
         pass.work.resolved += 1;
         let before = match std::mem::take(&mut self.graph.data_mut(plan.node).outcome) {
-            Outcome::Router(outcome) => *outcome,
-            _ => RouterOutcome::default(),
+            Outcome::Router(instances) => instances,
+            _ => Box::default(),
         };
         let find = |name: &Arc<str>| {
-            before
-                .instances
-                .iter()
-                .find(|instance| instance.status.name == *name)
+            let mut instances = before.iter();
+            instances.find(|instance| instance.status.name == *name)
         };
         let shown = self.graph.data(plan.node).input.shown();
         let instances: Box<[Instance]> = plan
@@ -224,7 +217,7 @@ impl Planner {
                 None => router::disabled(split, shown, &plan.issues),
             })
             .collect();
-        for old in &before.instances {
+        for old in &before {
             let now = instances
                 .iter()
                 .find(|now| now.status.name == old.status.name);
@@ -242,15 +235,10 @@ impl Planner {
                 self.publish_router(&now.status, pass);
             }
         }
-        self.update_uses(&before.instances, &instances, pass);
-        if instances.is_empty() {
-            return;
+        self.update_uses(&before, &instances, pass);
+        if !instances.is_empty() {
+            self.graph.data_mut(plan.node).outcome = Outcome::Router(instances);
         }
-        let outcome = RouterOutcome {
-            syntax: plan.draft.map_or(before.syntax, |draft| draft.syntax),
-            instances,
-        };
-        self.graph.data_mut(plan.node).outcome = Outcome::Router(Box::new(outcome));
     }
 
     fn update_tables(&mut self, old: Option<&Instance>, now: Option<&Instance>, pass: &mut Pass) {

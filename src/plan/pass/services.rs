@@ -106,9 +106,7 @@ impl Planner {
         if draft.transport.is_empty() || name == "default@internal" {
             return Ok(Arc::clone(&self.default_transport));
         }
-        let node = self
-            .graph
-            .intern(Kind::HttpServersTransport, &Arc::from(&*name));
+        let node = self.graph.intern(Kind::HttpServersTransport, &name);
         references.push(node);
         match &self.graph.data(node).outcome {
             Outcome::Transport(transport) => Ok(Arc::clone(transport)),

@@ -1,8 +1,7 @@
 //! Last stage: statuses, who uses what, and what an operator should read about it.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
 
 use crate::config::dynamic::{Kind, Object};
 use crate::plan::graph::NodeId;
@@ -35,6 +34,19 @@ impl Planner {
 
     /// Notes what a router began and ceased to name.
     pub(super) fn update_uses(&self, before: &[Instance], now: &[Instance], pass: &mut Pass) {
+        let key = |instance: &Instance| {
+            let ObjectStatus {
+                name,
+                object,
+                router,
+                ..
+            } = &*instance.status;
+            let model = router.as_ref().and_then(|router| router.model.clone());
+            (Arc::clone(name), object.clone(), model)
+        };
+        if before.iter().map(key).eq(now.iter().map(key)) {
+            return;
+        }
         let (before, now) = (self.uses(before), self.uses(now));
         if before != now {
             pass.ended_uses.extend(before);
@@ -59,30 +71,55 @@ impl Planner {
         uses
     }
 
-    /// Tells the objects which routers name them.
-    pub(super) fn apply_uses(&mut self, pass: &mut Pass) {
-        let mut touched: FxHashMap<NodeId, UsedBy> = FxHashMap::default();
+    /// Tells the objects which routers name them. One that is not published yet finds out itself.
+    pub(super) fn apply_uses(&self, pass: &mut Pass) {
         // Endings first: a name may have gone from one router to another.
-        for (node, router) in pass.ended_uses.drain(..) {
-            self.taken_uses(node, &mut touched).remove(&router);
-        }
-        for (node, router) in pass.begun_uses.drain(..) {
-            self.taken_uses(node, &mut touched).insert(&router);
-        }
-        for (node, used_by) in touched {
-            self.graph.data_mut(node).used_by = used_by;
+        let ended = pass
+            .ended_uses
+            .drain(..)
+            .map(|(node, name)| (node, name, false));
+        let begun = pass
+            .begun_uses
+            .drain(..)
+            .map(|(node, name)| (node, name, true));
+        for (node, router, begins) in ended.chain(begun) {
+            let used_by = match pass.used_by.entry(node) {
+                MapEntry::Occupied(known) => known.into_mut(),
+                MapEntry::Vacant(unknown) => match self.published_status(node) {
+                    Some(published) => unknown.insert(published.used_by.clone()),
+                    None => continue,
+                },
+            };
+            match begins {
+                true => used_by.insert(&router),
+                false => used_by.remove(&router),
+            }
             pass.statuses.insert(node);
         }
     }
 
-    /// A node's users, taken out of it, so that changing many of them copies nothing.
-    fn taken_uses<'t>(
-        &mut self,
-        node: NodeId,
-        touched: &'t mut FxHashMap<NodeId, UsedBy>,
-    ) -> &'t mut UsedBy {
-        let take = || std::mem::take(&mut self.graph.data_mut(node).used_by);
-        touched.entry(node).or_insert_with(take)
+    fn published_status(&self, node: NodeId) -> Option<&Arc<ObjectStatus>> {
+        let node = self.graph.node(node);
+        let key = (node.kind, Arc::clone(&node.name));
+        self.published.objects.get(&key)
+    }
+
+    /// The routers that name an object, by its edges.
+    fn users(&self, node: NodeId) -> UsedBy {
+        let mut used_by = UsedBy::None;
+        let kind = self.graph.node(node).kind;
+        if !matches!(kind, Kind::HttpService | Kind::HttpMiddleware) {
+            return used_by;
+        }
+        for referrer in self.graph.referrers(node) {
+            // An edge may come from a name that the router did not get: its instances decide.
+            if let Outcome::Router(instances) = &self.graph.data(referrer).outcome {
+                let uses = self.uses(instances).into_iter();
+                let names = uses.filter(|(used, _)| *used == node);
+                names.for_each(|(_, name)| used_by.insert(&name));
+            }
+        }
+        used_by
     }
 
     /// Publishes the status of an object that is not a router.
@@ -102,7 +139,18 @@ impl Planner {
             return;
         }
         let is_referenced = self.graph.is_referenced(node);
-        let status = status(graph_node.kind, &graph_node.name, item, is_referenced);
+        let used_by = match (pass.used_by.remove(&node), published) {
+            (Some(used_by), _) => used_by,
+            (None, Some(published)) => published.used_by.clone(),
+            (None, None) => self.users(node),
+        };
+        let status = status(
+            graph_node.kind,
+            &graph_node.name,
+            item,
+            is_referenced,
+            used_by,
+        );
         if published.is_some_and(|published| **published == status) {
             return;
         }
@@ -116,7 +164,13 @@ impl Planner {
     }
 }
 
-fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> ObjectStatus {
+fn status(
+    kind: Kind,
+    name: &Arc<str>,
+    item: &Item,
+    is_referenced: bool,
+    used_by: UsedBy,
+) -> ObjectStatus {
     let texts = item.issues.iter().flat_map(|issues| issues.texts());
     let mut errors: Vec<Box<str>> = texts.cloned().collect();
     let compiles = matches!(
@@ -144,7 +198,7 @@ fn status(kind: Kind, name: &Arc<str>, item: &Item, is_referenced: bool) -> Obje
         object: item.input.shown().cloned(),
         status,
         errors: errors.into(),
-        used_by: item.used_by.clone(),
+        used_by,
         router: None,
     }
 }

@@ -160,7 +160,7 @@ fn to_changes(steps: &[Step]) -> Vec<ObjectChange> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Each batch is one change; after each, everything equals a compilation from scratch.
     #[test]

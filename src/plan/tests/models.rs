@@ -44,7 +44,7 @@ fn models_split_routers_by_entry_point() {
         let route = &routes(&planner, 0)[0];
         assert_eq!(middleware_names(&planner, route), ["ep@file", "own@file"]);
         assert!(
-            routes(&planner, 2)[0].access_log == false,
+            !routes(&planner, 2)[0].access_log,
             "internal services are not logged"
         );
         let status = status_of(&planner, Kind::HttpRouter, "web-two@file");

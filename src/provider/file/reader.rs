@@ -139,7 +139,9 @@ impl Reader {
                 continue;
             }
             if force || state.identity != Some(file.identity) || state.doubtful_since.is_some() {
-                reads += usize::from(state.read_again(file, now, force, &mut look, &mut changed));
+                // Before the first snapshot there is nothing to tell a difference to.
+                let changed = self.reported.then_some(&mut changed);
+                reads += usize::from(state.read_again(file, now, force, &mut look, changed));
             }
         }
         self.forget_removed(found, now, &mut look, &mut changed);
@@ -247,7 +249,8 @@ impl Reader {
         let settled = !self.reported || look.again.is_none();
         let error = self.errors(settled);
         let nothing_good = self.files.values().all(|state| !state.read);
-        let first = !self.reported && !(nothing_good && error.is_some());
+        let only_errors = nothing_good && error.is_some();
+        let first = !self.reported && !only_errors;
         let error_changed = error != self.error;
         if first {
             self.reported = true;
@@ -363,7 +366,7 @@ impl FileState {
         now: Instant,
         force: bool,
         look: &mut Look,
-        changed: &mut FxHashSet<ObjectKey>,
+        changed: Option<&mut FxHashSet<ObjectKey>>,
     ) -> bool {
         let mut hash = self.content;
         let content = match read(&file.real_path) {
@@ -441,10 +444,8 @@ impl FileState {
         }
     }
 
-    fn accept(&mut self, path: &Path, decoded: Decoded, changed: &mut FxHashSet<ObjectKey>) {
-        for warning in &decoded.warnings {
-            tracing::warn!(providerName = "file", "{}:{warning}", path.display());
-        }
+    /// Adds the keys of what `decoded` has otherwise than what is in force.
+    fn compare(&self, decoded: &Decoded, changed: &mut FxHashSet<ObjectKey>) {
         for (key, declared) in &decoded.objects {
             let same = self.good.objects.get(key).is_some_and(|old| {
                 old.content == declared.content
@@ -454,13 +455,23 @@ impl FileState {
                 changed.insert(key.clone());
             }
         }
-        changed.extend(
-            self.good
-                .objects
-                .keys()
-                .filter(|key| !decoded.objects.contains_key(*key))
-                .cloned(),
-        );
+        let gone = self.good.objects.keys();
+        let gone = gone.filter(|key| !decoded.objects.contains_key(*key));
+        changed.extend(gone.cloned());
+    }
+
+    fn accept(
+        &mut self,
+        path: &Path,
+        decoded: Decoded,
+        changed: Option<&mut FxHashSet<ObjectKey>>,
+    ) {
+        for warning in &decoded.warnings {
+            tracing::warn!(providerName = "file", "{}:{warning}", path.display());
+        }
+        if let Some(changed) = changed {
+            self.compare(&decoded, changed);
+        }
         self.good = decoded;
         self.read = true;
         self.error = None;

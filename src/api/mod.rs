@@ -1,0 +1,42 @@
+//! The HTTP API: what the proxy is doing, as JSON in Traefik's form. It only reads.
+//!
+//! ```text
+//! client ─► shard ─ router to api@internal ─► abstract Unix socket ─► ApiServer (own thread)
+//!                                                                        │ reads
+//!                              control thread ── publish, acknowledge ──► ApiState
+//! ```
+//!
+//! | path under `api.basePath` | answer |
+//! |---|---|
+//! | `/api/version`, `/api/overview`, `/api/rawdata` | as Traefik's |
+//! | `/api/entrypoints[/name]` | as Traefik's |
+//! | `/api/http/{routers,services,middlewares}[/name@provider]`, `/api/tcp/…`, `/api/udp/{routers,services}…` | as Traefik's: `page`, `per_page`, `search`, `status`, `serviceName`, `middlewareName`, `sortBy`, `direction` |
+//! | `/api/certificates` | always empty |
+//! | `/api/ringway/generation[?wait=N&timeout=5s]` | which generation is in force, and what is rejected |
+//! | `/api/ringway/explain?url=…` | which router, middlewares and service a request gets, and why |
+//! | `/debug/vars` | numbers of the process, with `api.debug` only |
+//!
+//! The thread builds every answer, the largest one piece by piece, from an immutable published state, so that
+//! no request here holds up a shard or the control thread. The socket has a random name and takes connections
+//! of this process alone; who may use the API is decided by the router that leads here.
+//!
+//! There is no dashboard: `/dashboard/` answers 404, as Traefik does with `dashboard: false`. Not here either:
+//! `/ping`, which the shards answer themselves.
+
+mod body;
+mod item;
+mod list;
+mod overview;
+mod params;
+mod reach;
+mod ringway;
+mod routes;
+mod server;
+mod state;
+
+pub use ringway::{DEFAULT_WAIT, MAX_REJECTED, MAX_WAIT};
+pub use server::{ApiServer, ApiSettings, MAX_CONNECTIONS};
+pub use state::{ApiFacts, ApiState};
+
+#[cfg(test)]
+mod tests;

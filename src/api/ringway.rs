@@ -1,0 +1,244 @@
+//! What Traefik's API does not have: generations, rejected objects, explanations.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::params::{InvalidRequest, Params};
+use super::state::ApiState;
+use crate::config::duration::GoDuration;
+use crate::plan::Published;
+use crate::plan::explain::{self, Explained, Question};
+
+/// How long a request waits for a generation unless `timeout` says otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest time that a request waits for a generation.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Most rejected objects that an answer lists; `rejectedTotal` counts all.
+pub const MAX_REJECTED: usize = 1000;
+
+/// `/api/ringway/generation`.
+///
+/// A client that wants to know when its edit is in force asks for the newest `generation`, or computes it, and
+/// then asks again with `wait=<generation>` until `effective` is at least that. `instance` changes when the
+/// process restarts, and generations then begin anew.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Generations<'a> {
+    /// The newest generation.
+    generation: u64,
+    /// The same; the name that `ringway wait` reads.
+    published: u64,
+    instance: &'a str,
+    shards: Vec<Shard>,
+    /// The newest generation that every shard has applied.
+    effective: u64,
+    providers: Vec<Provider>,
+    #[serde(flatten)]
+    rejected: Option<RejectedObjects>,
+}
+
+#[derive(Debug, Serialize)]
+struct Shard {
+    shard: usize,
+    acknowledged: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Provider {
+    name: Arc<str>,
+    /// The state of its source that is in force, as the source calls it; `null` before its first.
+    position: Option<Arc<str>>,
+    /// Seconds since then.
+    age: Option<f64>,
+    /// Why its source's newest state could not be read.
+    last_error: Option<String>,
+    objects: usize,
+}
+
+/// Objects whose newest version is not in force, or not quite as configured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RejectedObjects {
+    rejected: Vec<Rejected>,
+    rejected_total: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Rejected {
+    object: String,
+    status: &'static str,
+    error: String,
+}
+
+impl<'a> Generations<'a> {
+    /// The answer, now or after the wait that the parameters ask for. An answer to a wait does not list
+    /// rejected objects: looking at all objects after each of many changes is not for free.
+    pub(super) async fn ask(state: &'a ApiState, params: &Params) -> Result<Self, InvalidRequest> {
+        let wait = params.get("wait");
+        if !wait.is_empty() {
+            let invalid = |_| InvalidRequest(format!("wait: {wait}"));
+            let generation = wait.parse().map_err(invalid)?;
+            state.wait(generation, timeout(params)?).await;
+        }
+        Ok(Self::new(state, wait.is_empty()))
+    }
+
+    fn new(state: &'a ApiState, lists_rejected: bool) -> Self {
+        // In this order, so that an answer never has a shard ahead of what is published.
+        let effective = state.effective();
+        let acknowledged = state.acknowledged().enumerate();
+        let shards = acknowledged.map(|(shard, acknowledged)| Shard {
+            shard,
+            acknowledged,
+        });
+        let shards: Vec<_> = shards.collect();
+        let current = state.current();
+        let published = &current.published;
+        let providers = published.providers.iter().map(|provider| {
+            let known = current.positions.get(&provider.name);
+            Provider {
+                name: Arc::clone(&provider.name),
+                position: known.map(|(position, _)| Arc::clone(&position.text)),
+                age: known.map(|(_, since)| since.elapsed().as_secs_f64()),
+                last_error: provider.error.clone(),
+                objects: provider.objects,
+            }
+        });
+        Self {
+            generation: published.generation,
+            published: published.generation,
+            instance: &state.facts.instance,
+            shards,
+            effective,
+            providers: providers.collect(),
+            rejected: lists_rejected.then(|| RejectedObjects::new(published)),
+        }
+    }
+}
+
+impl RejectedObjects {
+    fn new(published: &Published) -> Self {
+        let mut all = Self {
+            rejected: Vec::new(),
+            rejected_total: 0,
+        };
+        let objects = published.objects.values();
+        for object in objects.filter(|object| !object.errors.is_empty()) {
+            all.rejected_total += 1;
+            if all.rejected.len() < MAX_REJECTED {
+                all.rejected.push(Rejected {
+                    object: format!("{}.{}", object.kind, object.name),
+                    status: object.status.as_str(),
+                    error: object.errors.join("; "),
+                });
+            }
+        }
+        for conflict in published.conflicts.iter() {
+            all.rejected_total += 1;
+            if all.rejected.len() < MAX_REJECTED {
+                all.rejected.push(Rejected {
+                    object: format!("{}.{}", conflict.kind, conflict.name),
+                    status: "conflict",
+                    error: format!("claimed by {}", conflict.losers.join(", ")),
+                });
+            }
+        }
+        all
+    }
+}
+
+fn timeout(params: &Params) -> Result<Duration, InvalidRequest> {
+    let text = params.get("timeout");
+    if text.is_empty() {
+        return Ok(DEFAULT_WAIT);
+    }
+    let duration = GoDuration::parse(text);
+    let duration = duration.map_err(|_| InvalidRequest(format!("timeout: {text}")))?;
+    Ok(duration.as_std().min(MAX_WAIT))
+}
+
+/// `/api/ringway/explain`: the request is described by `url` and, where they matter, `method`, `header`
+/// (`Name:value`, repeatable), `entrypoint` and `client`. `format=text` asks for the form that people read.
+pub(super) fn explain(
+    state: &ApiState,
+    published: &Published,
+    params: &Params,
+) -> Result<Explained, InvalidRequest> {
+    let or = |key, default| match params.get(key) {
+        "" => default,
+        text => text,
+    };
+    let client = or("client", "");
+    let client = match client {
+        "" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => text
+            .parse()
+            .map_err(|_| InvalidRequest(format!("client: {text} is no IP address")))?,
+    };
+    let headers = params.all("header").map(|header| {
+        let (name, value) = header.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    });
+    let headers: Option<Vec<_>> = headers.collect();
+    let headers =
+        headers.ok_or_else(|| InvalidRequest("header: expected Name:value".to_owned()))?;
+    let entry_point = params.get("entrypoint");
+    let question = Question {
+        method: or("method", "GET").to_owned(),
+        url: params.get("url").to_owned(),
+        headers,
+        entry_point: (!entry_point.is_empty()).then(|| entry_point.to_owned()),
+        client,
+    };
+    let facts = &state.facts;
+    explain::explain(
+        published,
+        &facts.routed_entry_points,
+        &facts.default_entry_points,
+        &question,
+    )
+    .map_err(InvalidRequest)
+}
+
+/// `/debug/vars`: numbers of this process, for debugging. No command line and no environment: they may hold
+/// secrets.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Process {
+    pid: u32,
+    uptime_seconds: u64,
+    generation: u64,
+    effective: u64,
+    objects: usize,
+    resident_bytes: Option<u64>,
+    threads: Option<u64>,
+    open_files: Option<usize>,
+}
+
+impl Process {
+    /// The numbers now. What `/proc` does not tell is `null`.
+    pub(super) fn now(state: &ApiState) -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let published = state.published();
+        Self {
+            pid: std::process::id(),
+            uptime_seconds: state.facts.started.elapsed().unwrap_or_default().as_secs(),
+            generation: published.generation,
+            effective: state.effective(),
+            objects: published.objects.len(),
+            resident_bytes: number("VmRSS:").map(|kib| kib * 1024),
+            threads: number("Threads:"),
+            open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the API answers from: facts that never change, the published configuration, and how far each shard is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::overview::named_entry_point;
+use crate::config::statics::StaticConfig;
+use crate::exchange::EntryPointSettings;
+use crate::plan::{Position, Published};
+
+/// What the process is and was started with.
+#[derive(Clone, Debug)]
+pub struct ApiFacts {
+    /// Every entry point by name, as the API shows it.
+    pub entry_points: BTreeMap<Arc<str>, serde_json::Value>,
+    /// Those that take HTTP as the shards have them, in the shards' order.
+    pub routed_entry_points: Box<[EntryPointSettings]>,
+    /// Names of the entry points of routers that name none.
+    pub default_entry_points: Box<[Arc<str>]>,
+    /// Names of the providers that are configured, as Traefik's overview has them (`File`).
+    pub providers: Box<[Arc<str>]>,
+    /// Whether requests are logged.
+    pub access_log: bool,
+    /// Whether dashboards that ask `/api/version` show no advertisement.
+    pub disable_dashboard_ad: bool,
+    /// Title of the dashboard, which clients of `/api/version` show.
+    pub dashboard_name: Box<str>,
+    /// When the process started.
+    pub started: SystemTime,
+    /// Random, another one after each start, so that a restart cannot be taken for a change.
+    pub instance: Box<str>,
+}
+
+impl ApiFacts {
+    /// The facts of a process that starts now with this static configuration. `routed_entry_points` are those that
+    /// take HTTP as the shards have them, in the shards' order; `default_entry_points` those of routers that name none.
+    ///
+    /// # Errors
+    /// The kernel has no random bytes to give.
+    pub fn new(
+        config: &StaticConfig,
+        routed_entry_points: impl Into<Box<[EntryPointSettings]>>,
+        default_entry_points: impl Into<Box<[Arc<str>]>>,
+    ) -> std::io::Result<Self> {
+        let providers = &config.providers;
+        let api = config.api.as_deref();
+        Ok(Self {
+            entry_points: config
+                .entry_points
+                .iter()
+                .map(|(name, own)| (Arc::from(&**name), named_entry_point(name, own)))
+                .collect(),
+            routed_entry_points: routed_entry_points.into(),
+            default_entry_points: default_entry_points.into(),
+            providers: providers.file.iter().map(|_| "File".into()).collect(),
+            access_log: config.access_log.is_some(),
+            disable_dashboard_ad: api.is_some_and(|api| api.disable_dashboard_ad),
+            dashboard_name: api.map_or_else(Box::default, |api| api.dashboard_name.clone()),
+            started: SystemTime::now(),
+            instance: random_hex()?,
+        })
+    }
+}
+
+/// 128 random bits in hexadecimal.
+pub(super) fn random_hex() -> std::io::Result<Box<str>> {
+    let mut bytes = [0; 16];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)).into())
+}
+
+/// Shared by the control thread, which writes, and the API thread, which reads. Neither waits for the other.
+#[derive(Debug)]
+pub struct ApiState {
+    pub(super) facts: ApiFacts,
+    current: ArcSwap<Current>,
+    /// The newest generation that each shard has applied.
+    acknowledged: Box<[AtomicU64]>,
+    /// The newest generation that all shards have applied; wakes those who wait for one.
+    effective: watch::Sender<u64>,
+}
+
+/// A published configuration and since when its providers are where they are.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) published: Arc<Published>,
+    pub(super) positions: BTreeMap<Arc<str>, (Position, Instant)>,
+}
+
+impl ApiState {
+    /// The state of a process whose `shards` shards all begin with `published`.
+    pub fn new(facts: ApiFacts, published: Arc<Published>, shards: usize) -> Self {
+        let generation = published.generation;
+        Self {
+            facts,
+            current: ArcSwap::from_pointee(Current {
+                positions: positions(&published, &BTreeMap::new()),
+                published,
+            }),
+            acknowledged: (0..shards).map(|_| AtomicU64::new(generation)).collect(),
+            effective: watch::Sender::new(generation),
+        }
+    }
+
+    /// Makes `published` what the API answers from. Called by the control thread after each change, with or
+    /// without a new generation.
+    pub fn publish(&self, published: Arc<Published>) {
+        let before = self.current.load();
+        self.current.store(Arc::new(Current {
+            positions: positions(&published, &before.positions),
+            published,
+        }));
+    }
+
+    /// Notes which generation a shard has applied, and wakes who waited for it. Called by the control thread;
+    /// costs a store if nothing changed.
+    pub fn acknowledge(&self, shard: usize, generation: u64) {
+        let Some(place) = self.acknowledged.get(shard) else {
+            return;
+        };
+        if place.swap(generation, Ordering::AcqRel) == generation {
+            return;
+        }
+        let effective = self.acknowledged().min().unwrap_or(generation);
+        self.effective.send_if_modified(|known| {
+            let is_newer = *known < effective;
+            *known = effective.max(*known);
+            is_newer
+        });
+    }
+
+    /// The newest published configuration.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.current.load().published)
+    }
+
+    /// The newest generation that every shard has applied.
+    pub fn effective(&self) -> u64 {
+        *self.effective.borrow()
+    }
+
+    pub(super) fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// The generation that each shard has applied, in the order of the shards.
+    pub(super) fn acknowledged(&self) -> impl Iterator<Item = u64> {
+        self.acknowledged
+            .iter()
+            .map(|generation| generation.load(Ordering::Acquire))
+    }
+
+    /// Returns once every shard has applied `generation`, or after `timeout`.
+    pub(super) async fn wait(&self, generation: u64, timeout: Duration) {
+        let mut effective = self.effective.subscribe();
+        let reached = effective.wait_for(|effective| *effective >= generation);
+        // The sender lives in `self`, so the only other end of waiting is the time.
+        let _ = tokio::time::timeout(timeout, reached).await;
+    }
+}
+
+fn positions(
+    published: &Published,
+    before: &BTreeMap<Arc<str>, (Position, Instant)>,
+) -> BTreeMap<Arc<str>, (Position, Instant)> {
+    let since = |name: &Arc<str>, position: &Position| match before.get(name) {
+        Some((known, since)) if known == position => *since,
+        _ => Instant::now(),
+    };
+    published
+        .providers
+        .iter()
+        .filter(|provider| provider.reported)
+        .map(|provider| {
+            let since = since(&provider.name, &provider.position);
+            let position = provider.position.clone();
+            (Arc::clone(&provider.name), (position, since))
+        })
+        .collect()
+}

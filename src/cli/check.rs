@@ -1,0 +1,629 @@
+//! `ringway check`: validates configuration files offline, by decoding and compiling them as the running
+//! proxy would.
+//!
+//! ```text
+//! FILE… ──► static? dynamic? ──► decode (every problem with its place) ──► plan ──► findings with places
+//! ```
+//!
+//! A static file is checked together with the dynamic files that it names. Without a static file, the
+//! entry points that routers name are assumed to exist. Objects of other providers cannot be seen offline:
+//! a reference to one is a warning.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::findings::{Finding, Severity};
+use crate::config::decode::nearest;
+use crate::config::dynamic::{Decoded, Kind, Object};
+use crate::config::format::{self, Format};
+use crate::config::statics::{Disk, LoadError, Loaded, load};
+use crate::config::tree::{Node, Position, Value};
+use crate::control::planning::{Outcome, plan_once};
+use crate::control::settings;
+use crate::plan::{Level, Message, PlanSettings};
+use crate::provider::file::reader::{FileError, decode_text};
+use crate::provider::file::{self, Source};
+use crate::provider::internal;
+use crate::service::Internal;
+use crate::watcher::{Entry, Objects, Payload, Update};
+
+/// What to check.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Static or dynamic configuration files, or directories of dynamic ones.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Every problem, by file and place.
+    pub findings: Vec<Finding>,
+    /// Numbers of what was checked.
+    pub summary: Summary,
+}
+
+/// Numbers of what was checked.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Files read.
+    pub files: usize,
+    /// HTTP routers declared.
+    pub routers: usize,
+    /// HTTP services declared.
+    pub services: usize,
+    /// HTTP middlewares declared.
+    pub middlewares: usize,
+    /// Objects of other kinds declared.
+    pub others: usize,
+    /// Findings that are errors.
+    pub errors: usize,
+    /// Findings that are warnings.
+    pub warnings: usize,
+}
+
+/// Exit codes: 0 without errors, 1 with.
+pub fn run(args: &CheckArgs) -> ExitCode {
+    let report = check(&args.files);
+    if args.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => println!("{json}"),
+            Err(error) => eprintln!("ringway check: {error}"),
+        }
+    } else {
+        for finding in &report.findings {
+            println!("{finding}");
+        }
+        if !report.findings.is_empty() {
+            println!();
+        }
+        println!("{}", report.summary.sentence());
+    }
+    if report.summary.errors > 0 {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Checks files and directories together: references between them resolve.
+pub fn check(paths: &[PathBuf]) -> Report {
+    let mut check = Check::default();
+    for path in paths {
+        check.take(path);
+    }
+    check.compile();
+    check.report()
+}
+
+/// A dynamic file that could be parsed.
+struct DynamicFile {
+    path: PathBuf,
+    text: String,
+    decoded: Decoded,
+}
+
+#[derive(Default)]
+struct Check {
+    findings: Vec<Finding>,
+    files: usize,
+    statics: Vec<Loaded>,
+    dynamics: Vec<DynamicFile>,
+}
+
+impl Check {
+    fn take(&mut self, path: &Path) {
+        if path.is_dir() {
+            self.take_source(&Source::Directory(path.to_owned()));
+            return;
+        }
+        self.take_file(path);
+    }
+
+    fn take_source(&mut self, source: &Source) {
+        let found = source.find();
+        for (path, reason) in found.errors {
+            let finding = Finding::new(&path, Severity::Error, Position::NONE, "", reason);
+            self.findings.push(finding);
+        }
+        for file in found.files {
+            if !self.dynamics.iter().any(|known| known.path == file.path) {
+                self.take_dynamic(&file.path);
+            }
+        }
+    }
+
+    fn take_file(&mut self, path: &Path) {
+        if let Some(text) = self.read(path) {
+            if is_static(path, &text) {
+                self.files += 1;
+                self.take_static(path);
+            } else {
+                self.take_dynamic_text(path, text);
+            }
+        }
+    }
+
+    fn take_dynamic(&mut self, path: &Path) {
+        if let Some(text) = self.read(path) {
+            self.take_dynamic_text(path, text);
+        }
+    }
+
+    fn read(&mut self, path: &Path) -> Option<String> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                self.findings.push(Finding::new(
+                    path,
+                    Severity::Error,
+                    Position::NONE,
+                    "",
+                    message,
+                ));
+                None
+            }
+        }
+    }
+
+    fn take_static(&mut self, path: &Path) {
+        let flag = format!("--configFile={}", path.display());
+        match load(&[flag], &[], &Disk) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    self.findings
+                        .push(Finding::of_object(path, Severity::Warning, warning));
+                }
+                let dynamic = settings::file_provider(&loaded.config).map(|own| own.source);
+                self.statics.push(loaded);
+                if let Some(source) = dynamic {
+                    self.take_source(&source);
+                }
+            }
+            Err(error) => self.take_load_error(path, error),
+        }
+    }
+
+    fn take_load_error(&mut self, path: &Path, error: LoadError) {
+        match error {
+            LoadError::Syntax { error, .. } => {
+                self.take_file_error(path, &FileError::Syntax(error))
+            }
+            LoadError::Invalid { errors, .. } => {
+                let findings = errors
+                    .iter()
+                    .map(|error| Finding::of_object(path, Severity::Error, error));
+                self.findings.extend(findings);
+            }
+            other => {
+                let finding =
+                    Finding::new(path, Severity::Error, Position::NONE, "", other.to_string());
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    fn take_file_error(&mut self, path: &Path, error: &FileError) {
+        let (position, message) = match error {
+            FileError::Syntax(error) => (error.position, error.message.clone()),
+            FileError::Template { line } => (
+                Position::new(u32::try_from(*line).unwrap_or(0), 1),
+                error.to_string(),
+            ),
+        };
+        let mut finding = Finding::new(path, Severity::Error, position, "", message);
+        // The report's first line is the finding itself, the rest shows the place.
+        let report = error.report("");
+        finding.excerpt = report
+            .lines()
+            .skip(1)
+            .map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned())
+            .collect();
+        self.findings.push(finding);
+    }
+
+    fn take_dynamic_text(&mut self, path: &Path, text: String) {
+        self.files += 1;
+        let decoded = match decode_text(path, &text, None) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.take_file_error(path, &error),
+        };
+        let errors = decoded.all_errors().into_iter();
+        let errors = errors.map(|error| Finding::of_object(path, Severity::Error, error));
+        self.findings.extend(errors);
+        let warnings = decoded.warnings.iter();
+        self.findings
+            .extend(warnings.map(|error| Finding::of_object(path, Severity::Warning, error)));
+        self.dynamics.push(DynamicFile {
+            path: path.to_owned(),
+            text,
+            decoded,
+        });
+    }
+
+    /// Merges and compiles everything that decoded.
+    fn compile(&mut self) {
+        let mut objects = Objects::new();
+        let mut owners: BTreeMap<(Kind, Arc<str>), usize> = BTreeMap::new();
+        let mut duplicates = Vec::new();
+        for (index, file) in self.dynamics.iter().enumerate() {
+            for (key, declared) in &file.decoded.objects {
+                if let Some(&first) = owners.get(&(key.kind, key.name.clone())) {
+                    duplicates.push((index, first, key.clone()));
+                    continue;
+                }
+                owners.insert((key.kind, key.name.clone()), index);
+                let entry = match &declared.result {
+                    Ok(object) => Entry::Present(object.clone()),
+                    Err(errors) => Entry::Rejected(Arc::new(errors.clone())),
+                };
+                objects.insert(key.clone(), entry);
+            }
+        }
+        for (index, first, key) in duplicates {
+            let (file, first) = (&self.dynamics[index], &self.dynamics[first]);
+            let place = Places::of(file);
+            let message = format!("is defined in {} already, which wins", first.path.display());
+            let position = place.object(key.kind, &key.name);
+            self.findings.push(Finding::new(
+                &file.path,
+                Severity::Warning,
+                position,
+                key.to_string(),
+                message,
+            ));
+        }
+        let (settings, internal) = self.plan_settings(&objects);
+        let mut updates = vec![Update {
+            provider: file::NAME.into(),
+            position: crate::watcher::Position {
+                number: 1,
+                text: "".into(),
+            },
+            payload: Payload::Snapshot(objects),
+        }];
+        updates.extend(internal);
+        let outcome = plan_once(settings, updates);
+        self.take_messages(&outcome, &owners);
+    }
+
+    /// From the static file, or as if there were one that offers what the routers ask for.
+    fn plan_settings(&self, objects: &Objects) -> (PlanSettings, Option<Update>) {
+        if let Some(loaded) = self.statics.first() {
+            return (
+                settings::plan(&loaded.config),
+                Some(internal::update(&loaded.config)),
+            );
+        }
+        let mut names: Vec<Arc<str>> = vec!["web".into()];
+        for entry in objects.values() {
+            if let Entry::Present(Object::HttpRouter(router)) = entry {
+                names.extend(router.entry_points.iter().map(|name| Arc::from(&**name)));
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        let services = [
+            ("noop", Internal::Noop),
+            ("ping", Internal::Ping),
+            ("api", Internal::Api),
+            ("dashboard", Internal::Api),
+        ];
+        let settings = PlanSettings {
+            default_entry_points: names.clone(),
+            entry_points: names,
+            internal_services: services.map(|(name, kind)| (name.into(), kind)).into(),
+            ..PlanSettings::default()
+        };
+        (settings, None)
+    }
+
+    fn take_messages(&mut self, outcome: &Outcome, owners: &BTreeMap<(Kind, Arc<str>), usize>) {
+        let places: Vec<Places<'_>> = self.dynamics.iter().map(Places::of).collect();
+        let mut findings = Vec::new();
+        for message in &outcome.planned.log {
+            if message.level == Level::Info {
+                continue;
+            }
+            let message = &without_repetition(message, &outcome.planned.log);
+            let (name, provider) = message
+                .name
+                .rsplit_once('@')
+                .unwrap_or((&message.name, file::NAME));
+            let owner = find_owner(owners, message.kind, name);
+            if let Some((name, index)) = owner
+                && provider == file::NAME
+            {
+                let file = &self.dynamics[index];
+                let declared = file.decoded.get(message.kind, name);
+                // What does not even decode has been reported with its own places.
+                if declared.is_some_and(|declared| declared.result.is_ok()) {
+                    findings.extend(located(file, &places[index], message, name, outcome));
+                }
+                continue;
+            }
+            let path = self.statics.first().map_or_else(
+                || PathBuf::from("(configuration)"),
+                |loaded| PathBuf::from(loaded.source.to_string()),
+            );
+            let object = format!("{}.{}", message.kind, message.name);
+            findings.push(Finding::new(
+                &path,
+                severity(message),
+                Position::NONE,
+                object,
+                &*message.text,
+            ));
+        }
+        self.findings.extend(findings);
+    }
+
+    fn report(mut self) -> Report {
+        self.findings.sort();
+        self.findings.dedup();
+        let mut summary = Summary {
+            files: self.files,
+            ..Summary::default()
+        };
+        for key in self
+            .dynamics
+            .iter()
+            .flat_map(|file| file.decoded.objects.keys())
+        {
+            *match key.kind {
+                Kind::HttpRouter => &mut summary.routers,
+                Kind::HttpService => &mut summary.services,
+                Kind::HttpMiddleware => &mut summary.middlewares,
+                _ => &mut summary.others,
+            } += 1;
+        }
+        let errors = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        summary.errors = errors.count();
+        summary.warnings = self.findings.len() - summary.errors;
+        Report {
+            findings: self.findings,
+            summary,
+        }
+    }
+}
+
+impl Summary {
+    fn sentence(&self) -> String {
+        let count = |number: usize, one: &str| {
+            let plural = if number == 1 { "" } else { "s" };
+            format!("{number} {one}{plural}")
+        };
+        let others = if self.others > 0 {
+            format!(", {} others", self.others)
+        } else {
+            String::new()
+        };
+        format!(
+            "{}: {}, {}, {}{others}; {}, {}",
+            count(self.files, "file"),
+            count(self.routers, "router"),
+            count(self.services, "service"),
+            count(self.middlewares, "middleware"),
+            count(self.errors, "error"),
+            count(self.warnings, "warning"),
+        )
+    }
+}
+
+/// A file is static if it has a top-level key that a dynamic one has not. What cannot be parsed is taken
+/// as dynamic: the error is the same.
+fn is_static(path: &Path, text: &str) -> bool {
+    let format = Format::of_file(path).unwrap_or(Format::Yaml);
+    let Ok(document) = format::parse(format, text) else {
+        return false;
+    };
+    let entries = document.tree.as_map().unwrap_or_default();
+    let dynamic = |key: &str| {
+        ["http", "tcp", "udp", "tls"]
+            .iter()
+            .any(|name| key.eq_ignore_ascii_case(name))
+    };
+    !entries.is_empty() && !entries.iter().any(|entry| dynamic(&entry.key))
+}
+
+/// The file that declares an object; a router that models split has its entry point before its name.
+fn find_owner<'n>(
+    owners: &BTreeMap<(Kind, Arc<str>), usize>,
+    kind: Kind,
+    name: &'n str,
+) -> Option<(&'n str, usize)> {
+    let mut name = name;
+    loop {
+        if let Some(&index) = owners.get(&(kind, Arc::from(name))) {
+            return Some((name, index));
+        }
+        (_, name) = name.split_once('-')?;
+    }
+}
+
+fn severity(message: &Message) -> Severity {
+    if message.level == Level::Error {
+        Severity::Error
+    } else {
+        Severity::Warning
+    }
+}
+
+/// A router repeats what is wrong with its service or middleware; the place of that is there.
+fn without_repetition(message: &Message, all: &[Message]) -> Message {
+    let mut message = message.clone();
+    if message.kind == Kind::HttpRouter {
+        let cause = all.iter().find(|other| {
+            other.kind != Kind::HttpRouter
+                && other.level == Level::Error
+                && message.text.contains(&*other.text)
+        });
+        if let Some(cause) = cause {
+            let word = if cause.kind == Kind::HttpService {
+                "service"
+            } else {
+                "middleware"
+            };
+            message.text = format!(
+                "the {word} \"{}\" is disabled by its own errors, and this router with it",
+                cause.name
+            )
+            .into();
+        }
+    }
+    message
+}
+
+/// A message of the plan with the place that it speaks of.
+fn located(
+    file: &DynamicFile,
+    places: &Places<'_>,
+    message: &Message,
+    name: &str,
+    outcome: &Outcome,
+) -> Option<Finding> {
+    let object = format!("{}.{name}", message.kind);
+    let (field, text) = split_field(&message.text);
+    let field = field.or_else(|| guess_field(message.kind, text));
+    let (position, path) =
+        match field.and_then(|field| Some((field, places.field(message.kind, name, field)?))) {
+            Some((field, position)) => (position, format!("{object}.{field}")),
+            None => (places.object(message.kind, name), object),
+        };
+    let mut finding = Finding::new(&file.path, severity(message), position, path, text);
+    if let Some((first, rest)) = text.split_once('\n') {
+        // A rule with a caret below it: the caret's line has the reason.
+        finding.excerpt = std::iter::once(first)
+            .chain(rest.lines())
+            .map(str::to_owned)
+            .collect();
+        let reason = rest
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix('^'));
+        finding.message = reason
+            .map_or(first, |reason| reason.trim_start_matches(['^', ' ']))
+            .to_owned();
+    }
+    if let Some(missing) = quoted(text).filter(|_| text.contains("does not exist")) {
+        let (wanted, provider) = missing.rsplit_once('@').unwrap_or((missing, file::NAME));
+        if provider != file::NAME && provider != internal::NAME {
+            finding.severity = Severity::Warning;
+            finding.suggestion = Some(format!("objects of {provider} cannot be seen offline"));
+        } else {
+            let kind = if text.contains("middleware") {
+                Kind::HttpMiddleware
+            } else {
+                Kind::HttpService
+            };
+            let names = outcome.planned.published.objects.keys();
+            let names = names
+                .filter(|(other, _)| *other == kind)
+                .filter_map(|(_, name)| name.rsplit_once('@'));
+            finding.suggestion = nearest(names.map(|(name, _)| name), wanted)
+                .filter(|near| near != wanted)
+                .map(|near| format!("did you mean {near:?}?"));
+        }
+    }
+    Some(finding)
+}
+
+/// `rule: text` and `stripPrefix.prefixes[0]: text` name a field of the object.
+fn split_field(text: &str) -> (Option<&str>, &str) {
+    match text.split_once(": ") {
+        Some((field, rest))
+            if !field.is_empty()
+                && field
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']')) =>
+        {
+            (Some(field), rest)
+        }
+        _ => (None, text),
+    }
+}
+
+fn guess_field(kind: Kind, text: &str) -> Option<&'static str> {
+    if kind != Kind::HttpRouter {
+        return None;
+    }
+    let fields = [
+        ("middleware", "middlewares"),
+        ("service", "service"),
+        ("entryPoint", "entryPoints"),
+        ("priority", "priority"),
+        ("tls", "tls"),
+    ];
+    fields
+        .iter()
+        .find(|(word, _)| text.contains(word))
+        .map(|(_, field)| *field)
+}
+
+fn quoted(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('"')?;
+    rest.split_once('"').map(|(name, _)| name)
+}
+
+/// Where a file's objects and their fields are.
+struct Places<'f> {
+    tree: Node<'f>,
+}
+
+impl<'f> Places<'f> {
+    fn of(file: &'f DynamicFile) -> Self {
+        let format = Format::of_file(&file.path).unwrap_or(Format::Yaml);
+        // It was decoded, so it can be parsed.
+        let tree = format::parse(format, &file.text)
+            .map_or_else(|_| Node::map(), |document| document.tree);
+        Self { tree }
+    }
+
+    fn object(&self, kind: Kind, name: &str) -> Position {
+        self.collection(kind)
+            .and_then(Node::as_map)
+            .and_then(|entries| entries.iter().find(|entry| entry.key == name))
+            .map_or(Position::NONE, |entry| entry.at)
+    }
+
+    /// The place of the value at a path such as `stripPrefix.prefixes[0]` below an object.
+    fn field(&self, kind: Kind, name: &str, path: &str) -> Option<Position> {
+        let mut node = self.collection(kind)?.get(name)?;
+        for part in path.split('.') {
+            let (field, indices) = part
+                .split_once('[')
+                .map_or((part, ""), |(field, rest)| (field, rest));
+            node = node.field(field)?;
+            for index in indices
+                .split(['[', ']'])
+                .filter_map(|text| text.parse::<usize>().ok())
+            {
+                node = match &node.value {
+                    Value::List(items) => items.get(index)?,
+                    _ => return Some(node.at),
+                };
+            }
+        }
+        Some(node.at)
+    }
+
+    fn collection(&self, kind: Kind) -> Option<&Node<'f>> {
+        let (section, collection) = kind.place();
+        self.tree.field(section)?.field(collection)
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+//! Whole files through the command's library function.
+
+use super::*;
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let text = text.replace("$DIR", directory.path().to_str().unwrap());
+            std::fs::write(path, text).unwrap();
+        }
+        Self(directory)
+    }
+
+    fn check(&self, names: &[&str]) -> Report {
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.0.path().join(name)).collect();
+        check(&paths)
+    }
+
+    /// Findings without the directory's path.
+    fn findings(&self, names: &[&str]) -> Vec<String> {
+        let prefix = format!("{}/", self.0.path().display());
+        self.check(names)
+            .findings
+            .iter()
+            .map(|finding| finding.to_string().replace(&prefix, ""))
+            .collect()
+    }
+}
+
+const GOOD: &str = "http:
+  routers:
+    api:
+      rule: Host(`a.test`)
+      service: backend
+  services:
+    backend:
+      loadBalancer:
+        servers:
+          - url: http://127.0.0.1:9001
+";
+
+#[test]
+fn a_good_file_has_no_findings_and_is_counted() {
+    let report = Files::new(&[("a.yml", GOOD)]).check(&["a.yml"]);
+    assert_eq!(report.findings, []);
+    assert_eq!(
+        report.summary.sentence(),
+        "1 file: 1 router, 1 service, 0 middlewares; 0 errors, 0 warnings"
+    );
+}
+
+#[test]
+fn a_broken_rule_is_shown_with_a_caret() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("Host(`a.test`)", "Host(`a.test`) && Pth(`/x`)"),
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let lines: Vec<&str> = findings[0].lines().collect();
+    assert!(
+        lines[0].starts_with("a.yml:4:13: error: http.routers.api.rule: "),
+        "{findings:#?}"
+    );
+    assert_eq!(lines[1], "    Host(`a.test`) && Pth(`/x`)");
+    assert_eq!(lines[2].find('^'), lines[1].find("Pth"), "{findings:#?}");
+}
+
+#[test]
+fn a_dangling_reference_suggests_what_exists() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("service: backend", "service: backnd"),
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:5:16: error: http.routers.api.service: "),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[0].ends_with("did you mean \"backend\"?"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn an_unknown_field_and_a_wrong_value_have_their_places() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("service: backend", "servce: backend\n      priority: high"),
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:5:7: error: http.routers.api.servce"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[1].starts_with("a.yml:6:17: error: http.routers.api.priority"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_syntax_error_shows_the_line() {
+    let files = Files::new(&[
+        ("a.yml", "http:\n  routers: {a: [}\n"),
+        ("b.toml", "[http.routers\n"),
+    ]);
+    let findings = files.findings(&["a.yml", "b.toml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:2:") && findings[0].contains('^'),
+        "{findings:#?}"
+    );
+    assert!(findings[1].starts_with("b.toml:1:"), "{findings:#?}");
+}
+
+#[test]
+fn a_template_is_refused_with_the_reason() {
+    let findings = Files::new(&[("a.yml", "# x\nhttp: {{ range . }}\n")]).findings(&["a.yml"]);
+    assert!(
+        findings[0].starts_with("a.yml:2:1: error: Go template"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn references_to_other_providers_are_warnings() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("service: backend", "service: app@docker"),
+    )]);
+    let report = files.check(&["a.yml"]);
+    assert_eq!(
+        (report.summary.errors, report.summary.warnings),
+        (0, 1),
+        "{:#?}",
+        report.findings
+    );
+}
+
+#[test]
+fn a_static_file_is_checked_with_the_dynamic_files_it_names() {
+    let files = Files::new(&[
+        (
+            "traefik.yml",
+            "entryPoints:\n  web:\n    address: :80\nproviders:\n  file:\n    directory: $DIR/d\n",
+        ),
+        (
+            "d/a.yml",
+            &GOOD.replace("rule:", "entryPoints: [wep]\n      rule:"),
+        ),
+        ("d/sub/b.yml", "http:\n  routerz: {}\n"),
+    ]);
+    let findings = files.findings(&["traefik.yml"]);
+    assert!(
+        findings
+            .iter()
+            .any(|text| text.starts_with("d/a.yml:4:20: error: http.routers.api.entryPoints")),
+        "{findings:#?}"
+    );
+    assert!(
+        findings
+            .iter()
+            .any(|text| text.starts_with("d/sub/b.yml:2:3")),
+        "{findings:#?}"
+    );
+    assert_eq!(files.check(&["traefik.yml"]).summary.files, 3);
+}
+
+#[test]
+fn a_wrong_static_key_is_an_error_with_a_suggestion() {
+    let files = Files::new(&[("traefik.yml", "entryPoint:\n  web:\n    address: :80\n")]);
+    let findings = files.findings(&["traefik.yml"]);
+    assert!(
+        findings[0].starts_with("traefik.yml:1:1: error: "),
+        "{findings:#?}"
+    );
+    assert!(findings[0].contains("entryPoints"), "{findings:#?}");
+}
+
+#[test]
+fn files_given_together_refer_to_each_other_and_duplicates_are_told() {
+    let (routers, services) = GOOD.split_once("  services:").unwrap();
+    let files = Files::new(&[
+        ("a.yml", routers),
+        ("b.yml", &format!("http:\n  services:{services}")),
+        ("c.yml", GOOD),
+    ]);
+    assert_eq!(files.findings(&["a.yml", "b.yml"]), Vec::<String>::new());
+    let findings = files.findings(&["a.yml", "c.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("c.yml:3:5: warning: http.routers.api: is defined"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let report = Files::new(&[]).check(&["missing.yml"]);
+    assert_eq!(report.summary.errors, 1);
+    assert!(report.findings[0].message.contains("cannot be read"));
+}
+
+#[test]
+fn the_json_form_has_findings_and_summary() {
+    let report =
+        Files::new(&[("a.yml", &GOOD.replace("backend\n  s", "x\n  s"))]).check(&["a.yml"]);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["findings"][0]["severity"], "error");
+    assert_eq!(json["findings"][0]["line"], 5);
+    assert_eq!(json["summary"]["errors"], 1);
+}
+
+#[test]
+fn a_router_points_to_its_broken_service_instead_of_repeating_its_errors() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("http://127.0.0.1:9001", "127.0.0.1:9001"),
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:5:16: error: http.routers.api.service: "),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[0].contains("\"backend@file\" is disabled by its own errors"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[1].contains("http.services.backend: "),
+        "{findings:#?}"
+    );
+}
