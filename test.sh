@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them all. Arguments go to `cargo test`, as in: ./test.sh --test http1
+# `./test.sh --prepare` only installs.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,6 +23,8 @@ fi
 if ! python3 -c 'import yaml' 2>/dev/null && /usr/bin/python3 -c 'import yaml' 2>/dev/null; then
     export PATH="/usr/bin:$PATH"
 fi
+
+[ "${1:-}" != --prepare ] || exit 0
 
 # Idle-connection tests open thousands of sockets.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
