@@ -29,4 +29,4 @@ fi
 # Idle-connection tests open thousands of sockets.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 # `fast` is release code without the long link.
-exec cargo test --workspace --profile fast "$@"
+exec cargo test --workspace --no-fail-fast --profile fast "$@"
