@@ -316,7 +316,7 @@ impl Check {
             ("noop", Internal::Noop),
             ("ping", Internal::Ping),
             ("api", Internal::Api),
-            ("dashboard", Internal::Api),
+            ("dashboard", Internal::Dashboard),
         ];
         let settings = PlanSettings {
             default_entry_points: names.clone(),

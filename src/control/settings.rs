@@ -5,16 +5,14 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
-use crate::config::decode::{FromText, List, Text};
+use crate::config::decode::Text;
 use crate::config::statics::{
-    self, EntryPoint, IpRange, LogLevel, Protocol, RuleSyntax, StaticConfig, UnderscoreHeaders,
+    self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig,
 };
-use crate::exchange::{EntryPointSettings, ProxyProtocol};
-use crate::http::{FieldName, ForwardedPolicy, Limits, Semicolons, Underscores};
+use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
 use crate::provider::file::{self, FileSettings};
 use crate::provider::internal;
@@ -156,53 +154,9 @@ pub fn exchange(
     entry_point: &EntryPoint,
     port: u16,
 ) -> EntryPointSettings {
-    let http = &entry_point.http;
-    let transport = &entry_point.transport;
-    let timeouts = &transport.responding_timeouts;
-    let forwarded = &entry_point.forwarded_headers;
     EntryPointSettings {
-        name: name.into(),
         port,
-        forwarded: ForwardedPolicy {
-            insecure: forwarded.insecure,
-            trusted: networks(&forwarded.trusted_ips),
-            // A name that is none can never be met in a request.
-            connection: forwarded
-                .connection
-                .iter()
-                .filter_map(|name| FieldName::parse(name).ok())
-                .collect(),
-            not_append_xff: forwarded.not_append_x_forwarded_for
-                || config.global.not_append_x_forwarded_for,
-        },
-        proxy_protocol: entry_point
-            .proxy_protocol
-            .as_deref()
-            .map(|own| ProxyProtocol {
-                insecure: own.insecure,
-                trusted: networks(&own.trusted_ips).into(),
-            }),
-        read_timeout: timeouts.read_timeout.as_std(),
-        write_timeout: timeouts.write_timeout.as_std(),
-        idle_timeout: timeouts.idle_timeout.as_std(),
-        keep_alive_max_time: transport.keep_alive_max_time.as_std(),
-        keep_alive_max_requests: count(transport.keep_alive_max_requests),
-        limits: Limits {
-            max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
-            max_fields: config.ringway.limits.max_header_count.into(),
-            ..Limits::default()
-        },
-        sanitize_path: http.sanitize_path,
-        semicolons: if http.encode_query_semicolons {
-            Semicolons::Encode
-        } else {
-            Semicolons::Separate
-        },
-        underscores: match http.underscore_headers_strategy {
-            UnderscoreHeaders::Keep => Underscores::Keep,
-            UnderscoreHeaders::Delete => Underscores::Delete,
-            UnderscoreHeaders::Reject => Underscores::Reject,
-        },
+        ..EntryPointSettings::new(name, entry_point, &config.global, &config.ringway.limits)
     }
 }
 
@@ -222,23 +176,12 @@ pub fn secret() -> io::Result<[u8; 32]> {
     Ok(secret)
 }
 
-/// Ranges that were checked when the static configuration was read.
-fn networks(ranges: &List<Text>) -> Vec<IpNet> {
-    ranges
-        .iter()
-        .filter_map(|range| IpRange::from_text(range).ok())
-        .map(|range| range.0)
-        .collect()
-}
-
-/// A number that was checked not to be negative.
-fn count(number: i64) -> u32 {
-    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::http::{Semicolons, Underscores};
     use crate::config::statics::{Disk, load};
 
     fn config(flags: &[&str]) -> StaticConfig {

@@ -107,6 +107,10 @@ fn local_settings(settings: &TeamSettings<'_>, shards: usize, secret: [u8; 32]) 
     LocalSettings {
         entry_points,
         shards: u32::try_from(shards).unwrap_or(u32::MAX),
+        max_connections: match u64::from(config.ringway.limits.max_connections) {
+            0 => u64::MAX,
+            most => most.div_ceil(shards.max(1) as u64),
+        },
         terminating_status: u16::try_from(terminating).unwrap_or(503),
         api: settings
             .api

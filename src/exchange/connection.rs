@@ -225,6 +225,7 @@ impl Exchange<'_> {
             table.lookup(&request, &mut self.local.regex.borrow_mut())
         };
         let Some(route) = found else {
+            self.notes.wanted = self.entry_point.access_log && self.local.records.is_on();
             return self.fail(Cause::NoRoute);
         };
         if route.access_log && self.local.records.is_on() {

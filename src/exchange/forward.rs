@@ -88,6 +88,7 @@ impl Exchange<'_> {
                 self.response.start(418, 0);
                 Ok(Reply::Fixed(Cow::Borrowed(b"")))
             }
+            ServiceKind::Internal(Internal::Dashboard) => Err(Cause::NoRoute),
             ServiceKind::Internal(Internal::Api) => {
                 let local = self.local;
                 let api = local.settings.api.as_ref().ok_or(Cause::NoServer)?;

@@ -26,6 +26,8 @@ pub struct LocalSettings {
     pub entry_points: Box<[EntryPointSettings]>,
     /// How many shards share configured limits.
     pub shards: u32,
+    /// Most downstream connections of this shard; further ones are closed at once.
+    pub max_connections: u64,
     /// What `/ping` answers while terminating (Traefik: `ping.terminatingStatusCode`).
     pub terminating_status: u16,
     /// The API thread as a service, where `api@internal` and its like are sent.
@@ -78,6 +80,8 @@ pub struct ExchangeStats {
     pub replayed: Cell<u64>,
     /// Connections turned into tunnels.
     pub tunnels: Cell<u64>,
+    /// Connections closed because there were too many.
+    pub rejected: Cell<u64>,
 }
 
 impl Local {
@@ -172,7 +176,8 @@ impl Local {
 }
 
 impl ExchangeStats {
-    pub(super) fn count(&self, counter: fn(&Self) -> &Cell<u64>) {
+    /// Adds one to a counter.
+    pub fn count(&self, counter: fn(&Self) -> &Cell<u64>) {
         let counter = counter(self);
         counter.set(counter.get() + 1);
     }

@@ -36,6 +36,8 @@ pub struct EntryPointSettings {
     pub sanitize_path: bool,
     /// What `;` in a query means.
     pub semicolons: Semicolons,
+    /// Whether requests without a router are written to the access log.
+    pub access_log: bool,
     /// What happens to field names with underscores.
     pub underscores: Underscores,
 }
@@ -85,6 +87,10 @@ impl EntryPointSettings {
                 max_fields: usize::from(limits.max_header_count),
                 ..Limits::default()
             },
+            access_log: config
+                .observability
+                .as_ref()
+                .is_none_or(|own| own.access_logs),
             sanitize_path: config.http.sanitize_path,
             semicolons: match config.http.encode_query_semicolons {
                 true => Semicolons::Encode,

@@ -179,7 +179,7 @@ impl Cause {
                 (400, "", Bare, false)
             }
             Cause::Underscore => (400, "Bad Request\n", Plain, false),
-            Cause::BodyTooLarge => (413, "Request Entity Too Large", Bare, true),
+            Cause::BodyTooLarge => (413, "Request Entity Too Large", Bare, false),
             Cause::Upgrade => (400, "Bad Request", Bare, true),
             Cause::FailoverExhausted => (503, "Service Unavailable\n", Plain, false),
             Cause::Panic => (500, "Internal Server Error\n", Plain, true),

@@ -1,11 +1,10 @@
 //! Explanations over small configurations.
 
-use std::time::Duration;
 
 use super::*;
 use crate::config::dynamic::decode_text;
 use crate::config::format::Format;
-use crate::http::{ForwardedPolicy, Limits, Semicolons, Underscores};
+use crate::config::statics::{EntryPoint, Global, Limits};
 use crate::plan::{Entry, MergedChange, ObjectChange, PlanSettings, Planner};
 
 const CONFIG: &str = r#"
@@ -46,19 +45,13 @@ http:
 
 fn entry_point(name: &str, port: u16) -> EntryPointSettings {
     EntryPointSettings {
-        name: name.into(),
         port,
-        forwarded: ForwardedPolicy::default(),
-        proxy_protocol: None,
-        read_timeout: Duration::ZERO,
-        write_timeout: Duration::ZERO,
-        idle_timeout: Duration::ZERO,
-        keep_alive_max_time: Duration::ZERO,
-        keep_alive_max_requests: 0,
-        limits: Limits::default(),
-        sanitize_path: true,
-        semicolons: Semicolons::Separate,
-        underscores: Underscores::Keep,
+        ..EntryPointSettings::new(
+            name,
+            &EntryPoint::default(),
+            &Global::default(),
+            &Limits::default(),
+        )
     }
 }
 

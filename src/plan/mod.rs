@@ -32,7 +32,7 @@ mod status;
 mod transport;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::dynamic::Kind;
@@ -120,7 +120,7 @@ pub struct Planner {
     /// Members of the chains whose own text is good.
     chains: middleware::Names,
     /// Names that models generate and that their routers do not get, with the router.
-    lost_names: BTreeMap<(Arc<str>, Arc<str>), ()>,
+    lost_names: BTreeSet<(Arc<str>, Arc<str>)>,
     identities: Identities,
     slots: Slots,
     snapshot: Snapshot,
@@ -149,7 +149,7 @@ impl Planner {
             entry_points,
             graph,
             chains: middleware::Names::default(),
-            lost_names: BTreeMap::new(),
+            lost_names: BTreeSet::new(),
             identities: Identities::default(),
             slots: Slots::default(),
             snapshot: Snapshot::default(),
@@ -325,7 +325,7 @@ impl Planner {
     }
 
     fn publish_conflicts(&mut self) {
-        let lost = self.lost_names.keys().map(|(name, router)| NameConflict {
+        let lost = self.lost_names.iter().map(|(name, router)| NameConflict {
             kind: Kind::HttpRouter,
             name: Arc::clone(name),
             losers: vec![Arc::clone(router)],

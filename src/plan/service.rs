@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::config::dynamic::http::{
     BalancerStrategy, LoadBalancer as Config, Server as ServerConfig,
 };
@@ -155,10 +157,10 @@ pub(super) fn link(
     identities: &mut Identities,
 ) -> Arc<Service> {
     let old_servers = before.map_or(&[][..], |service| servers(service));
-    let mut taken = vec![false; old_servers.len()];
+    let mut known = KnownServers::new(old_servers);
     let drafts = draft.servers.into_iter();
     let servers = drafts.enumerate().map(|(at, server)| {
-        let id = known_server(old_servers, &mut taken, at, &server.url);
+        let id = known.take(at, &server.url);
         link_server(server, id, transport, identities)
     });
     let kind = ServiceKind::LoadBalancer(LoadBalancer {
@@ -182,15 +184,50 @@ pub(super) fn link(
     })
 }
 
-/// The identity that the same URL had before, each occurrence for itself. Most servers stay in place.
-fn known_server(old: &[Server], taken: &mut [bool], at: usize, url: &str) -> Option<ServerId> {
-    let here = (at < old.len()).then_some(at);
-    let found = here
-        .into_iter()
-        .chain(0..old.len())
-        .find(|&at| !taken[at] && *old[at].url == *url)?;
-    taken[found] = true;
-    Some(old[found].id)
+/// The servers that a service had before, to be found by URL, each occurrence for itself.
+struct KnownServers<'o> {
+    old: &'o [Server],
+    taken: Vec<bool>,
+    /// Places by URL, last first; made when a server is not where it was.
+    by_url: Option<FxHashMap<&'o str, Vec<usize>>>,
+}
+
+impl<'o> KnownServers<'o> {
+    fn new(old: &'o [Server]) -> Self {
+        Self {
+            old,
+            taken: vec![false; old.len()],
+            by_url: None,
+        }
+    }
+
+    /// The identity that the same URL had before, preferably in the same place: most servers stay there.
+    fn take(&mut self, place: usize, url: &str) -> Option<ServerId> {
+        let is_here = |server: &Server| *server.url == *url && !self.taken[place];
+        let found = match self.old.get(place) {
+            Some(server) if is_here(server) => place,
+            _ => self.find(url)?,
+        };
+        self.taken[found] = true;
+        Some(self.old[found].id)
+    }
+
+    fn find(&mut self, url: &str) -> Option<usize> {
+        let by_url = self.by_url.get_or_insert_with(|| {
+            let mut by_url = FxHashMap::<_, Vec<_>>::default();
+            for (place, server) in self.old.iter().enumerate().rev() {
+                by_url.entry(&*server.url).or_default().push(place);
+            }
+            by_url
+        });
+        let places = by_url.get_mut(url)?;
+        loop {
+            let place = places.pop()?;
+            if !self.taken[place] {
+                return Some(place);
+            }
+        }
+    }
 }
 
 fn link_server(

@@ -82,7 +82,7 @@ pub fn services(config: &StaticConfig) -> Vec<(Arc<str>, Internal)> {
     if let Some(api) = &config.api {
         services.push(("api".into(), Internal::Api));
         if api.dashboard {
-            services.push(("dashboard".into(), Internal::Api));
+            services.push(("dashboard".into(), Internal::Dashboard));
         }
     }
     services

@@ -60,9 +60,12 @@ pub enum Internal {
     Ping,
     /// `noop@internal`: 418; behind redirections it is never reached.
     Noop,
-    /// `api@internal`, `dashboard@internal`, `rest@internal`, `prometheus@internal`: served by the API
-    /// thread, which the shard reaches as an upstream over a private socket.
+    /// `api@internal`: served by the API thread, which the shard reaches as an upstream over a private
+    /// socket.
     Api,
+    /// `dashboard@internal`: there is no dashboard yet, so 404. Never the API: people leave the dashboard
+    /// open and protect the API.
+    Dashboard,
 }
 
 /// How a load balancer chooses (Traefik: `loadBalancer.strategy`).

@@ -137,6 +137,10 @@ impl Seat {
             return;
         };
         let io = &self.local.io;
+        if io.downstream_connections() >= self.local.settings.max_connections {
+            // An honest close: its client may try elsewhere.
+            return self.local.stats.count(|stats| &stats.rejected);
+        }
         let stream = io.adopt(accepted);
         stream.set_tag(tag_of(entry_point, io.now()));
         stream.park_downstream(limit(io.now(), settings.read_timeout));

@@ -26,7 +26,7 @@ use crate::exchange::{
     Local, LocalSettings, Offload, OffloadPool, SnapshotReturn, View, run_workers,
 };
 use crate::io::{Reactor, ReactorConfig, StartError, cpu};
-use crate::observe::access_log::RecordSink;
+use crate::observe::access_log::{FLUSH_INTERVAL, RecordSink};
 use crate::router::mailbox::ShardInbox;
 use crate::router::snapshot::Snapshot;
 
@@ -111,8 +111,19 @@ pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
     let seat = Rc::new(Seat::take(settings.balance, settings.index, local.clone()));
     inbox.ack(generation);
     io.spawn(run_workers(local.clone()));
+    if local.records.is_on() {
+        io.spawn(flush_records(local.clone()));
+    }
     io.spawn(balance::accept(seat.clone()));
     reactor.run_until(mailbox::read(local, seat, inbox, back));
+}
+
+/// Hands the access log's records on, so that a quiet shard's lines do not wait for a full batch.
+async fn flush_records(local: Rc<Local>) {
+    loop {
+        local.io.sleep(FLUSH_INTERVAL).await;
+        local.records.flush();
+    }
 }
 
 impl std::fmt::Display for ShardStartError {

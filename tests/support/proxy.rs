@@ -95,6 +95,7 @@ impl Builder {
                 local: LocalSettings {
                     entry_points: Box::new([settings.clone()]),
                     shards: self.shards as u32,
+                    max_connections: u64::MAX,
                     terminating_status: 503,
                     api: None,
                     hostname: "test-host".into(),

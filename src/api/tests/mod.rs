@@ -6,7 +6,6 @@ mod recorded;
 mod serving;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
@@ -18,7 +17,6 @@ use crate::config::dynamic::{ObjectKey, decode_text};
 use crate::config::format::Format;
 use crate::config::statics::{Disk, Protocol, StaticConfig, load};
 use crate::exchange::EntryPointSettings;
-use crate::http::{ForwardedPolicy, Limits, Semicolons, Underscores};
 use crate::plan::{
     Entry, MergedChange, ObjectChange, PlanSettings, Planner, Position, ProviderState,
 };
@@ -158,20 +156,8 @@ impl Proxy {
 fn routed_entry_points(config: &StaticConfig) -> Vec<EntryPointSettings> {
     let points = config.entry_points.iter();
     let points = points.filter(|(_, point)| point.address.protocol() == Protocol::Tcp);
-    let settings = points.map(|(name, point)| EntryPointSettings {
-        name: Arc::from(&**name),
-        port: point.address.port(),
-        forwarded: ForwardedPolicy::default(),
-        proxy_protocol: None,
-        read_timeout: Duration::ZERO,
-        write_timeout: Duration::ZERO,
-        idle_timeout: Duration::ZERO,
-        keep_alive_max_time: Duration::ZERO,
-        keep_alive_max_requests: 0,
-        limits: Limits::default(),
-        sanitize_path: true,
-        semicolons: Semicolons::Separate,
-        underscores: Underscores::Keep,
+    let settings = points.map(|(name, point)| {
+        EntryPointSettings::new(name, point, &config.global, &config.ringway.limits)
     });
     settings.collect()
 }

@@ -68,7 +68,7 @@ impl Planner {
                 let is_lost = split.is_generated && self.is_lost(draft.node, &split.name);
                 let key = (Arc::clone(&split.name), Arc::clone(&router));
                 if is_lost {
-                    self.lost_names.insert(key, ());
+                    self.lost_names.insert(key);
                 } else {
                     self.lost_names.remove(&key);
                 }
