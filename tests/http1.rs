@@ -562,3 +562,21 @@ fn a_small_unwanted_body_is_drained_and_a_large_one_closes_the_connection() {
     assert_eq!((response.status, response.field("connection")), (404, Some("close")));
     assert!(client.is_closed());
 }
+
+#[test]
+fn a_client_that_pipelines_and_never_reads_is_held_back() {
+    let proxy = proxy("http: {routers: {}}\n");
+    let mut stream = std::net::TcpStream::connect(proxy.addr).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let burst = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(2000);
+    // Both kernels' buffers and the proxy's limits hold a few MiB; after that writing must block.
+    let mut sent = 0;
+    while sent < 256 << 20 {
+        match stream.write(burst.as_bytes()) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken without an answer being read");
+    assert_eq!(Client::connect(proxy.addr).get("/").status, 404, "others are served");
+}

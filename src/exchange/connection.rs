@@ -104,7 +104,9 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         }
         stream.set_tag(tag.pack());
         if stream.inbox_len() > 0 {
-            continue; // A pipelined request.
+            // A pipelined request; others first, so that a burst is no long turn.
+            local.io.yield_now().await;
+            continue;
         }
         let idle_until = limit(local.io.now(), entry_point.idle_timeout);
         if !has_proxy_address {

@@ -38,6 +38,12 @@ impl Exchange<'_> {
         if !matches!(reply, Reply::Tunnel(_)) {
             self.drain_request().await;
         }
+        // Earlier answers that nobody reads are the back-pressure on a client that pipelines.
+        if self.downstream.ready().await.is_err() {
+            self.notes.status = 499;
+            self.write_record();
+            return After::Abort;
+        }
         let after = match reply {
             Reply::Fixed(body) => self.deliver_fixed(body, close),
             Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
