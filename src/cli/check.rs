@@ -264,7 +264,7 @@ impl Check {
                 owners.insert((key.kind, key.name.clone()), index);
                 let entry = match &declared.result {
                     Ok(object) => Entry::Present(object.clone()),
-                    Err(errors) => Entry::Rejected(Arc::new(errors.clone())),
+                    Err(errors) => Entry::Rejected(Arc::clone(errors)),
                 };
                 objects.insert(key.clone(), entry);
             }

@@ -79,7 +79,7 @@ fn changes(provider: &str, yaml: &str) -> Vec<ObjectChange> {
             name: format!("{}@{provider}", key.name).into(),
             entry: match declared.result {
                 Ok(object) => Entry::Present(object),
-                Err(errors) => Entry::Rejected(Arc::new(errors)),
+                Err(errors) => Entry::Rejected(errors),
             },
             last_good: None,
         }

@@ -346,13 +346,13 @@ impl Reader {
         match &declared.result {
             Ok(object) => Entry::Present(object.clone()),
             Err(errors) => {
-                let mut errors = errors.clone();
+                let mut errors = Arc::clone(errors);
                 if self.files.len() > 1 {
-                    for error in &mut errors {
+                    for error in Arc::make_mut(&mut errors) {
                         let _ = write!(error.message, " (in {})", path.display());
                     }
                 }
-                Entry::Rejected(Arc::new(errors))
+                Entry::Rejected(errors)
             }
         }
     }
