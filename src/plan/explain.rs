@@ -440,11 +440,8 @@ impl Runners<'_> {
 
     /// Routers that would match if they were not disabled.
     fn ask_disabled(&mut self, published: &Published, entry_point: &str) {
-        let routers = published
-            .objects
-            .iter()
-            .filter(|((kind, _), _)| *kind == Kind::HttpRouter);
-        for (_, status) in routers.take(MAX_EXPLAINED) {
+        let routers = published.objects_of(Kind::HttpRouter);
+        for status in routers.take(MAX_EXPLAINED) {
             let (Status::Disabled, Some(Object::HttpRouter(config))) =
                 (status.status, &status.object)
             else {

@@ -51,7 +51,7 @@ pub fn describe(published: &Published) -> String {
             ),
         );
     }
-    for object in published.objects.values() {
+    for object in published.objects.iter() {
         describe_status(&mut text, object);
     }
     for conflict in published.conflicts.iter() {
