@@ -264,7 +264,7 @@ impl Check {
                 owners.insert((key.kind, key.name.clone()), index);
                 let entry = match &declared.result {
                     Ok(object) => Entry::Present(object.clone()),
-                    Err(errors) => Entry::Rejected(Arc::new(errors.clone())),
+                    Err(errors) => Entry::Rejected(Arc::clone(errors)),
                 };
                 objects.insert(key.clone(), entry);
             }
@@ -527,10 +527,8 @@ fn located(
             } else {
                 Kind::HttpService
             };
-            let names = outcome.planned.published.objects.keys();
-            let names = names
-                .filter(|(other, _)| *other == kind)
-                .filter_map(|(_, name)| name.rsplit_once('@'));
+            let objects = outcome.planned.published.objects_of(kind);
+            let names = objects.filter_map(|object| object.name.rsplit_once('@'));
             finding.suggestion = nearest(names.map(|(name, _)| name), wanted)
                 .filter(|near| near != wanted)
                 .map(|near| format!("did you mean {near:?}?"));

@@ -238,17 +238,17 @@ impl Exchange<'_> {
                 head: self.request,
                 client: self.peer.ip(),
             };
-            table.lookup(&request, &mut self.local.regex.borrow_mut())
+            table.find(&request, &mut self.local.regex.borrow_mut())
         };
         let Some(route) = found else {
             self.notes.wanted = self.entry_point.access_log && self.local.records.is_on();
             return self.fail(Cause::NoRoute);
         };
-        if route.access_log && self.local.records.is_on() {
+        if route.value.access_log && self.local.records.is_on() {
             self.notes.wanted = true;
-            self.notes.router = Some(route.name.clone());
+            self.notes.router = Some(route.order.name.clone());
         }
-        if let Some(denied) = &route.encoded_characters
+        if let Some(denied) = &route.value.encoded_characters
             && !denied.allows(self.request.path())
         {
             return self.fail(Cause::EncodedCharacter);

@@ -93,12 +93,14 @@ impl<'a> Exchange<'a> {
 
     /// Runs the route. Always ends in an answer; its head is in `response`.
     pub(crate) async fn run(&mut self, snapshot: &Snapshot, route: &Route) -> Reply {
-        if route.has_around {
-            return self.run_nested(snapshot, route, &route.middlewares).await;
+        if route.value.has_around {
+            return self
+                .run_nested(snapshot, route, &route.value.middlewares)
+                .await;
         }
         let mut passed = 0;
         let mut answer = None;
-        for &slot in &route.middlewares {
+        for &slot in &route.value.middlewares {
             let Some(named) = snapshot.middleware(slot) else {
                 answer = Some(self.fail(Cause::Internal));
                 break;
@@ -115,7 +117,7 @@ impl<'a> Exchange<'a> {
             Some(reply) => reply,
             None => self.forward_or_fail(snapshot, route).await,
         };
-        for &slot in route.middlewares[..passed].iter().rev() {
+        for &slot in route.value.middlewares[..passed].iter().rev() {
             if let Some(named) = snapshot.middleware(slot) {
                 self.filter_response(named);
             }
@@ -159,7 +161,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn forward_or_fail(&mut self, snapshot: &Snapshot, route: &Route) -> Reply {
-        match self.forward(snapshot, route.service).await {
+        match self.forward(snapshot, route.value.service).await {
             Ok(reply) => reply,
             Err(cause) => {
                 self.failure = Some(cause);

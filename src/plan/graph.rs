@@ -4,10 +4,12 @@
 //! there, so that the object's arrival finds its dependants. Nodes are cheap and reused; an edge costs
 //! four bytes on either side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 
 use crate::config::dynamic::Kind;
 
@@ -19,7 +21,8 @@ pub(super) type NodeId = u32;
 pub(super) struct Graph<T> {
     nodes: Vec<Node<T>>,
     free: Vec<NodeId>,
-    index: BTreeMap<Kind, FxHashMap<Arc<str>, NodeId>>,
+    /// By the hash of kind and name, which the nodes hold.
+    index: HashTable<NodeId>,
 }
 
 /// An object, or a name that is referred to.
@@ -40,7 +43,7 @@ impl<T> Default for Graph<T> {
         Self {
             nodes: Vec::new(),
             free: Vec::new(),
-            index: BTreeMap::new(),
+            index: HashTable::new(),
         }
     }
 }
@@ -48,7 +51,8 @@ impl<T> Default for Graph<T> {
 impl<T: Default> Graph<T> {
     /// The node of an object or name, if there is one.
     pub(super) fn find(&self, kind: Kind, name: &str) -> Option<NodeId> {
-        self.index.get(&kind)?.get(name).copied()
+        let is_it = |&id: &NodeId| self.nodes[id as usize].is(kind, name);
+        self.index.find(hash(kind, name), is_it).copied()
     }
 
     /// The node of a name, made if there is none.
@@ -86,7 +90,9 @@ impl<T: Default> Graph<T> {
                 id
             }
         };
-        self.index.entry(kind).or_default().insert(name, id);
+        let nodes = &self.nodes;
+        self.index
+            .insert_unique(hash(kind, &name), id, |&id| nodes[id as usize].hash());
         id
     }
 
@@ -151,8 +157,8 @@ impl<T: Default> Graph<T> {
     pub(super) fn remove(&mut self, id: NodeId) {
         let node = &mut self.nodes[id as usize];
         debug_assert!(node.references.is_empty() && matches!(node.referrers, IdSet::Empty));
-        if let Some(names) = self.index.get_mut(&node.kind) {
-            names.remove(&node.name);
+        if let Ok(place) = self.index.find_entry(node.hash(), |&other| other == id) {
+            place.remove();
         }
         node.data = T::default();
         node.name = "".into();
@@ -167,19 +173,35 @@ impl<T: Default> Graph<T> {
 
     /// Every node, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<T>)> {
-        let ids = self.index.values().flat_map(FxHashMap::values);
-        ids.map(|&id| (id, self.node(id)))
+        self.index.iter().map(|&id| (id, self.node(id)))
     }
 
     /// How many nodes there are.
     pub(super) fn len(&self) -> usize {
-        self.index.values().map(FxHashMap::len).sum()
+        self.index.len()
     }
 
     /// Makes room for `additional` more nodes.
     pub(super) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
+        let nodes = &self.nodes;
+        self.index
+            .reserve(additional, |&id| nodes[id as usize].hash());
     }
+}
+
+impl<T> Node<T> {
+    fn is(&self, kind: Kind, name: &str) -> bool {
+        self.kind == kind && *self.name == *name
+    }
+
+    fn hash(&self) -> u64 {
+        hash(self.kind, &self.name)
+    }
+}
+
+fn hash(kind: Kind, name: &str) -> u64 {
+    FxBuildHasher.hash_one((kind, name))
 }
 
 /// A set of nodes; most have one member.

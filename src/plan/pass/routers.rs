@@ -8,9 +8,9 @@ use crate::plan::graph::NodeId;
 use crate::plan::input::Compiled;
 use crate::plan::item::{Instance, Issues, Outcome};
 use crate::plan::names::provider_of;
-use crate::plan::router::{self, Draft, Split};
-use crate::router::RouteOrder;
-use crate::router::snapshot::Route;
+use crate::plan::router::{self, Context, Draft, Split};
+use crate::router::RouteTable;
+use crate::router::snapshot::{Destination, Route};
 use crate::rules::Rule;
 
 use super::Pass;
@@ -202,6 +202,10 @@ impl Planner {
             instances.find(|instance| instance.status.name == *name)
         };
         let shown = self.graph.data(plan.node).input.shown();
+        let context = Context {
+            precedence: &self.precedence,
+            log_internals: self.settings.log_internals,
+        };
         let instances: Box<[Instance]> = plan
             .splits
             .iter()
@@ -210,7 +214,7 @@ impl Planner {
                     draft,
                     split,
                     &plan.issues,
-                    self.settings.log_internals,
+                    context,
                     &self.graph,
                     find(&split.name),
                 ),
@@ -252,15 +256,16 @@ impl Planner {
             if !new_places.iter().any(|new| {
                 new.entry_point == place.entry_point
                     && new.is_tls == place.is_tls
-                    && self.order(new.route) == self.order(place.route)
+                    && new.route.order == place.route.order
             }) {
-                self.table(place, pass, |table, order| {
+                self.table(place, pass, |table| {
                     // The name may have gone to another router already.
+                    let order = &place.route.order;
                     let is_own = table
-                        .get(&order)
-                        .is_some_and(|entry| Arc::ptr_eq(&entry.value, place.route));
+                        .get(order)
+                        .is_some_and(|route| Arc::ptr_eq(route, place.route));
                     if is_own {
-                        table.remove(&order);
+                        table.remove(order);
                     }
                 });
             }
@@ -269,9 +274,8 @@ impl Planner {
             .iter()
             .filter(|place| !old_places.contains(place))
         {
-            let route = Arc::clone(place.route);
-            self.table(place, pass, |table, order| {
-                table.insert(order, Arc::clone(&route.rule), route);
+            self.table(place, pass, |table| {
+                table.insert_shared(Arc::clone(place.route));
             });
         }
     }
@@ -280,36 +284,20 @@ impl Planner {
         &mut self,
         place: &Place<'_>,
         pass: &mut Pass,
-        change: impl FnOnce(&mut crate::router::RouteTable<Arc<Route>>, RouteOrder),
+        change: impl FnOnce(&mut RouteTable<Destination>),
     ) {
         pass.is_snapshot_changed = true;
         pass.work.routes += 1;
-        let order = self.order(place.route);
         if let Some(routes) = self
             .snapshot
             .entry_points
             .get_mut(usize::from(place.entry_point))
         {
-            change(
-                if place.is_tls {
-                    &mut routes.https
-                } else {
-                    &mut routes.http
-                },
-                order,
-            );
-        }
-    }
-
-    fn order(&self, route: &Route) -> RouteOrder {
-        RouteOrder {
-            priority: route.priority,
-            provider_rank: self
-                .precedence
-                .get(provider_of(&route.name))
-                .copied()
-                .unwrap_or(u16::MAX),
-            name: Arc::clone(&route.name),
+            change(if place.is_tls {
+                &mut routes.https
+            } else {
+                &mut routes.http
+            });
         }
     }
 }
