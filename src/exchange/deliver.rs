@@ -40,8 +40,8 @@ impl Exchange<'_> {
                 self.drain_request().await;
                 self.deliver_fixed(body, close)
             }
-            Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
-            Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
+            Reply::Upstream => self.deliver_upstream(close).await,
+            Reply::Tunnel => self.deliver_tunnel().await,
         };
         self.write_record();
         after
@@ -95,8 +95,8 @@ impl Exchange<'_> {
         }
     }
 
-    async fn deliver_upstream(&mut self, reply: UpstreamReply, close: bool) -> After {
-        let UpstreamReply {
+    async fn deliver_upstream(&mut self, close: bool) -> After {
+        let Some(UpstreamReply {
             stream,
             pool,
             body,
@@ -104,7 +104,10 @@ impl Exchange<'_> {
             mut upload,
             reusable,
             _in_flight,
-        } = reply;
+        }) = self.upstream.take()
+        else {
+            unreachable!("an origin's reply is kept until it is delivered")
+        };
         hop::prepare_response(self.response);
         let endless = !self.response.reframe(self.request.version);
         let keep_alive = !close && !endless && self.request.keep_alive && self.request_read;
@@ -147,14 +150,17 @@ impl Exchange<'_> {
         }
     }
 
-    async fn deliver_tunnel(&mut self, reply: UpstreamReply) -> After {
+    async fn deliver_tunnel(&mut self) -> After {
+        let Some(reply) = self.upstream.take() else {
+            unreachable!("an origin's reply is kept until it is delivered")
+        };
         self.local.stats.count(|s| &s.tunnels);
         hop::prepare_response(self.response);
         let mut head = self.local.io.buffer();
         self.write_head(true, &mut head);
         self.downstream.queue(head.freeze());
         self.downstream.set_deadline(None);
-        let moved = tunnel::join(self.downstream, &reply.stream).await;
+        let moved = Box::pin(tunnel::join(self.downstream, &reply.stream)).await;
         self.notes.request_bytes = moved.up;
         self.notes.response_bytes = moved.down;
         After::Close
