@@ -236,6 +236,7 @@ impl Exchange<'_> {
         let found = {
             let request = RouteRequest {
                 head: self.request,
+                host: std::str::from_utf8(self.request.host()).unwrap_or_default(),
                 client: self.peer.ip(),
             };
             table.find(&request, &mut self.local.regex.borrow_mut())
@@ -267,12 +268,13 @@ impl Exchange<'_> {
 /// A request as rules see it.
 struct RouteRequest<'a> {
     head: &'a RequestHead,
+    host: &'a str,
     client: IpAddr,
 }
 
 impl rules::Request for RouteRequest<'_> {
     fn host(&self) -> &str {
-        std::str::from_utf8(self.head.host()).unwrap_or_default()
+        self.host
     }
 
     fn path(&self) -> &[u8] {

@@ -161,14 +161,12 @@ impl Fields {
     /// Like [`Fields::append`], for a value known to need no trimming and no cleansing.
     #[inline]
     pub(crate) fn append_clean(&mut self, token: Token, value: &[u8]) {
-        let name = token.name().as_bytes();
+        let name = token.line_start().as_bytes();
         let start = self.arena.len();
-        self.arena.reserve(name.len() + value.len() + 4);
         self.arena.extend_from_slice(name);
-        self.arena.extend_from_slice(b": ");
         self.arena.extend_from_slice(value);
         self.arena.extend_from_slice(b"\r\n");
-        let line = self.line(start, Some(token), name.len(), value.len());
+        let line = self.line(start, Some(token), name.len() - 2, value.len());
         self.lines.push(line);
     }
 
@@ -373,16 +371,18 @@ impl Fields {
     ) -> Option<Token> {
         let name_end = start + name_len;
         let name = &mut self.arena[start..name_end];
-        let token = Token::lookup(name);
-        match token {
-            Some(token) => {
-                let canonical = token.name().as_bytes();
-                if canonical != &*name {
-                    name.copy_from_slice(canonical);
+        let token = match Token::lookup_spelled(name) {
+            Some((token, canonical)) => {
+                if !canonical {
+                    name.copy_from_slice(token.name().as_bytes());
                 }
+                Some(token)
             }
-            None => canonicalize_valid(name),
-        }
+            None => {
+                canonicalize_valid(name);
+                None
+            }
+        };
         let tidy = self.arena.get(name_end..value.start) == Some(b": ")
             && self.arena.get(value.end..value.end + 2) == Some(b"\r\n");
         let line = if tidy {

@@ -268,6 +268,11 @@ impl Handle {
         self.0.stats.downstream_connections.get()
     }
 
+    /// The counters, without bringing the gauges up to date.
+    pub(super) fn counters(&self) -> &Stats {
+        &self.0.stats
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> &Stats {
         let (blocks, bytes) = self.0.pool.in_use();

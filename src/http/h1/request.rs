@@ -375,12 +375,20 @@ impl Expect {
 
 /// Whether all bytes can stand in a host with a port (Go: `httpguts.ValidHostHeader`).
 fn is_host(authority: &[u8]) -> bool {
-    authority.iter().all(|byte| {
-        matches!(byte,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b':' | b'[' | b']' | b'_' | b'~'
-            | b'!' | b'$' | b'%' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
-    })
+    authority.iter().all(|&byte| HOST_BYTES[usize::from(byte)])
 }
+
+static HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b':' | b'[' | b']' | b'_' | b'~'
+            | b'!' | b'$' | b'%' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 #[cold]
 fn refusal(error: Error) -> RequestError {
