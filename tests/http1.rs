@@ -521,3 +521,62 @@ fn many_clients_with_slow_readers_all_get_their_bytes() {
     }
     wait_until("nothing", || true);
 }
+
+#[test]
+fn an_error_page_for_a_refused_request_leaves_its_body_framed() {
+    let (pages, origin) = (answering(OK), answering(OK));
+    let yaml = format!(
+        "http:\n  routers: {{r: {{rule: \"PathPrefix(`/`)\", service: s, middlewares: [e, a]}}}}\n  \
+         middlewares:\n    e: {{errors: {{status: ['401'], service: p, query: /page}}}}\n    \
+         a: {{basicAuth: {{users: ['u:$apr1$abcdefgh$5VEbMkemELfbhC5ck.U.z1']}}}}\n  \
+         services:\n    s: {{loadBalancer: {{servers: [{{url: \"{}\"}}]}}}}\n    \
+         p: {{loadBalancer: {{servers: [{{url: \"{}\"}}]}}}}\n",
+        origin.url(),
+        pages.url()
+    );
+    let proxy = proxy(&yaml);
+    let mut client = Client::connect(proxy.addr);
+    let body = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for _ in 0..2 {
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (401, "ok"));
+    }
+    assert!(origin.seen().is_empty(), "{:?}", origin.seen());
+    assert!(pages.seen().iter().all(|seen| seen.head.starts_with("GET /page ")));
+    assert_eq!(pages.seen().len(), 2);
+}
+
+#[test]
+fn a_small_unwanted_body_is_drained_and_a_large_one_closes_the_connection() {
+    let proxy = proxy("http: {routers: {}}\n");
+    let mut client = Client::connect(proxy.addr);
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response().status, 404);
+    assert_eq!(client.get("/").status, 404);
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 300000\r\n\r\nhello");
+    let response = client.response();
+    assert_eq!((response.status, response.field("connection")), (404, Some("close")));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_pipelines_and_never_reads_is_held_back() {
+    let proxy = proxy("http: {routers: {}}\n");
+    let mut stream = std::net::TcpStream::connect(proxy.addr).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let burst = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(2000);
+    // Both kernels' buffers and the proxy's limits hold a few MiB; after that writing must block.
+    let mut sent = 0;
+    while sent < 256 << 20 {
+        match stream.write(burst.as_bytes()) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken without an answer being read");
+    assert_eq!(Client::connect(proxy.addr).get("/").status, 404, "others are served");
+}

@@ -1,5 +1,6 @@
 //! What Traefik's API does not have: generations, rejected objects, explanations.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,6 +220,8 @@ pub(super) struct Process {
     resident_bytes: Option<u64>,
     threads: Option<u64>,
     open_files: Option<usize>,
+    /// What each shard counts, as of its last publication.
+    shards: Vec<BTreeMap<&'static str, u64>>,
 }
 
 impl Process {
@@ -239,6 +242,7 @@ impl Process {
             resident_bytes: number("VmRSS:").map(|kib| kib * 1024),
             threads: number("Threads:"),
             open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+            shards: state.counters.iter().map(|counters| counters.iter().collect()).collect(),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::overview::named_entry_point;
 use crate::config::statics::StaticConfig;
 use crate::exchange::EntryPointSettings;
+use crate::observe::counters::Counters;
 use crate::plan::{Position, Published};
 
 /// What the process is and was started with.
@@ -79,6 +80,8 @@ pub(super) fn random_hex() -> std::io::Result<Box<str>> {
 pub struct ApiState {
     pub(super) facts: ApiFacts,
     current: ArcSwap<Current>,
+    /// What each shard counts.
+    pub(super) counters: Arc<[Arc<Counters>]>,
     /// The newest generation that each shard has applied.
     acknowledged: Box<[AtomicU64]>,
     /// The newest generation that all shards have applied; wakes those who wait for one.
@@ -93,8 +96,12 @@ pub(super) struct Current {
 }
 
 impl ApiState {
-    /// The state of a process whose `shards` shards all begin with `published`.
-    pub fn new(facts: ApiFacts, published: Arc<Published>, shards: usize) -> Self {
+    /// The state of a process whose shards, one per set of counters, all begin with `published`.
+    pub fn new(
+        facts: ApiFacts,
+        published: Arc<Published>,
+        counters: Arc<[Arc<Counters>]>,
+    ) -> Self {
         let generation = published.generation;
         Self {
             facts,
@@ -102,7 +109,8 @@ impl ApiState {
                 positions: positions(&published, &BTreeMap::new()),
                 published,
             }),
-            acknowledged: (0..shards).map(|_| AtomicU64::new(generation)).collect(),
+            acknowledged: counters.iter().map(|_| AtomicU64::new(generation)).collect(),
+            counters,
             effective: watch::Sender::new(generation),
         }
     }

@@ -43,6 +43,7 @@ use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState};
 use crate::config::statics::{Loaded, StaticConfig};
 use crate::io::open_files;
 use crate::observe::access_log::AccessLog;
+use crate::observe::counters::Counters;
 use crate::observe::format::LineFormat;
 use crate::plan::{Planner, Published};
 use crate::provider::file::FileProvider;
@@ -110,7 +111,9 @@ fn start(
     let (emit, outcomes) = mpsc::unbounded_channel();
     // The receiver lives until the process ends.
     let emit = move |outcome| drop(emit.send(outcome));
-    let api = start_api(config, &published, &addresses)?;
+    let counters: Arc<[Arc<Counters>]> =
+        shards::placement(config).iter().map(|_| Arc::default()).collect();
+    let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
     let file = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
@@ -119,6 +122,7 @@ fn start(
             addresses: &addresses,
             snapshot: published.snapshot.clone(),
             access_log: access_log.as_ref(),
+            counters: &counters,
             api: api.as_ref().map(|(server, _)| server.socket()),
         },
         &wake_control,
@@ -162,6 +166,7 @@ fn start_api(
     config: &StaticConfig,
     published: &Arc<Published>,
     addresses: &[SocketAddr],
+    counters: Arc<[Arc<Counters>]>,
 ) -> Result<Option<(ApiServer, Arc<ApiState>)>, String> {
     let Some(api) = config.api.as_deref() else {
         return Ok(None);
@@ -173,8 +178,7 @@ fn start_api(
     let defaults = settings::default_entry_points(config);
     let failed = |error: io::Error| format!("the API cannot start: {error}");
     let facts = ApiFacts::new(config, entry_points, defaults).map_err(failed)?;
-    let shards = shards::placement(config).len();
-    let state = Arc::new(ApiState::new(facts, published.clone(), shards));
+    let state = Arc::new(ApiState::new(facts, published.clone(), counters));
     let server = ApiServer::start(ApiSettings::from(api), state.clone()).map_err(failed)?;
     Ok(Some((server, state)))
 }

@@ -9,6 +9,7 @@ use crate::config::statics::{Driver, StaticConfig};
 use crate::exchange::{LocalSettings, OffloadPool};
 use crate::io::{ReactorConfig, cpu};
 use crate::observe::access_log::{AccessLog, RecordSink};
+use crate::observe::counters::Counters;
 use crate::router::mailbox::{ShardLink, Wake, mailbox};
 use crate::router::snapshot::Snapshot;
 use crate::service::Service;
@@ -35,6 +36,8 @@ pub struct TeamSettings<'a> {
     pub snapshot: Arc<Snapshot>,
     /// The access log, if there is one.
     pub access_log: Option<&'a AccessLog>,
+    /// Where each shard's counters can be read, one per shard.
+    pub counters: &'a [Arc<Counters>],
     /// The private socket of the API, if the API is enabled.
     pub api: Option<&'a [u8]>,
 }
@@ -82,6 +85,7 @@ pub fn start(settings: &TeamSettings<'_>, wake_control: &Wake) -> Result<Team, S
             records: settings
                 .access_log
                 .map_or_else(RecordSink::off, AccessLog::sink),
+            counters: settings.counters[index].clone(),
             inbox,
             balance: balance.clone(),
         })

@@ -93,10 +93,12 @@ impl Exchange<'_> {
         };
         errors.copy_fields(&original.fields, &mut page.fields);
         *self.request = page;
-        self.request_body = RequestBody::Stream(BodyDecoder::None);
+        // The page's request has no body; the client's may still be unread, and must stay known as such.
+        let no_body = RequestBody::Stream(BodyDecoder::None);
+        let body = std::mem::replace(&mut self.request_body, no_body);
         let read = self.request_read;
         let result = self.forward(snapshot, pages).await;
-        // The page's request was complete; the client's may not be.
+        self.request_body = body;
         self.request_read = read;
         *self.request = original;
         let reply = match result {
@@ -214,6 +216,7 @@ impl Exchange<'_> {
         match spool(self.downstream, &mut decoder, limit, &mut bytes).await {
             Ok(()) => {
                 self.request_received();
+                self.notes.request_bytes = bytes.len() as u64;
                 self.request.body = BodyLength::Length(bytes.len() as u64);
                 self.request_body = RequestBody::Spooled(bytes);
                 Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::deliver::After;
 use super::edge;
 use super::forward::Reply;
-use super::head::{Head, PartialHead};
+use super::head::{Head, KEPT_BYTES, PartialHead};
 use super::local::Local;
 use super::pipeline::Exchange;
 use super::proxy_protocol::{self, Parsed};
@@ -33,6 +33,20 @@ pub(crate) struct Scratch {
     pub(crate) path_marks: PathMarks,
     pub(crate) bytes: Vec<u8>,
     pub(crate) notes: Notes,
+}
+
+impl Scratch {
+    /// Gives back what an unusually large message left behind.
+    pub(crate) fn trim(&mut self) {
+        if self.partial.take_grew() {
+            self.request.trim(KEPT_BYTES);
+            self.response.trim(KEPT_BYTES);
+        }
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+    }
 }
 
 /// Serves `stream` until it is idle, then parks it; or until it ends.
@@ -90,7 +104,9 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         }
         stream.set_tag(tag.pack());
         if stream.inbox_len() > 0 {
-            continue; // A pipelined request.
+            // A pipelined request; others first, so that a burst is no long turn.
+            local.io.yield_now().await;
+            continue;
         }
         let idle_until = limit(local.io.now(), entry_point.idle_timeout);
         if !has_proxy_address {

@@ -35,11 +35,17 @@ impl Exchange<'_> {
     /// Sends the reply. `close` asks for the end of the connection whatever the reply.
     pub(crate) async fn deliver(&mut self, reply: Reply, close: bool) -> After {
         self.notes.status = self.response.status;
+        if !matches!(reply, Reply::Tunnel(_)) {
+            self.drain_request().await;
+        }
+        // Earlier answers that nobody reads are the back-pressure on a client that pipelines.
+        if self.downstream.ready().await.is_err() {
+            self.notes.status = 499;
+            self.write_record();
+            return After::Abort;
+        }
         let after = match reply {
-            Reply::Fixed(body) => {
-                self.drain_request().await;
-                self.deliver_fixed(body, close)
-            }
+            Reply::Fixed(body) => self.deliver_fixed(body, close),
             Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
             Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
         };

@@ -218,6 +218,7 @@ impl Exchange<'_> {
             if upload.is_done() && !timed {
                 // The request is complete: the server's time begins, the client's for sending ends.
                 timed = true;
+                self.notes.request_bytes = self.notes.request_bytes.max(upload.moved());
                 self.request_received();
                 if timeout > Duration::ZERO {
                     upstream.set_deadline(Some(local.io.now() + timeout));

@@ -9,10 +9,12 @@ use crate::io::{Chunk, Stream};
 pub(crate) struct PartialHead {
     bytes: Vec<u8>,
     scanner: HeadScanner,
+    /// A head larger than usual has passed through since this was last asked.
+    grew: bool,
 }
 
 /// Memory for partial heads that a worker keeps between requests.
-const KEPT_BYTES: usize = 16 * 1024;
+pub(crate) const KEPT_BYTES: usize = 16 * 1024;
 
 /// What parsing made of the bytes so far.
 pub(crate) enum Head<E> {
@@ -94,6 +96,12 @@ impl PartialHead {
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_BYTES {
             self.bytes.shrink_to(KEPT_BYTES);
+            self.grew = true;
         }
+    }
+
+    /// Whether an unusually large head has passed through, so that others may have grown with it.
+    pub(crate) fn take_grew(&mut self) -> bool {
+        std::mem::take(&mut self.grew)
     }
 }

@@ -176,6 +176,20 @@ impl Local {
 }
 
 impl ExchangeStats {
+    /// Every counter's name and present value.
+    pub fn snapshot(&self) -> [(&'static str, u64); 8] {
+        [
+            ("requests", self.requests.get()),
+            ("active_requests", self.active.get()),
+            ("refused_requests", self.refused.get()),
+            ("dials", self.dials.get()),
+            ("reused_connections", self.reused.get()),
+            ("replayed_requests", self.replayed.get()),
+            ("tunnels", self.tunnels.get()),
+            ("rejected_connections", self.rejected.get()),
+        ]
+    }
+
     /// Adds one to a counter.
     pub fn count(&self, counter: fn(&Self) -> &Cell<u64>) {
         let counter = counter(self);

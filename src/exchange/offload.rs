@@ -13,6 +13,9 @@ use crate::io::Notifier;
 /// Most jobs waiting for a thread, over all shards.
 pub const MAX_QUEUED_JOBS: usize = 1024;
 
+/// A ticket and what its job found out.
+type Answer = (u64, bool);
+
 /// A job: runs once on a pool thread. Boxed: hashing a password costs ten thousand times an allocation.
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -30,7 +33,7 @@ pub struct Overloaded;
 pub struct Offload {
     pool: OffloadPool,
     notifier: Notifier,
-    answers: (Sender<(u64, bool)>, Receiver<(u64, bool)>),
+    answers: (Sender<Answer>, Receiver<Answer>),
     waiting: RefCell<Waiting>,
 }
 

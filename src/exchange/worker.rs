@@ -38,6 +38,7 @@ async fn work(local: Rc<Local>, first: Stream, _count: WorkerCount) {
     let mut stream = first;
     loop {
         connection::serve(&local, stream, &mut scratch).await;
+        scratch.trim();
         if local.io.waiting_workers() >= MAX_WAITING_WORKERS {
             return;
         }

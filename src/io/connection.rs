@@ -139,7 +139,7 @@ impl Active {
         Box::new(Active {
             inbox: VecDeque::with_capacity(4),
             inbox_len: 0,
-            outbox: VecDeque::with_capacity(4),
+            outbox: VecDeque::with_capacity(8),
             queued: 0,
             in_flight: 0,
             read_waker: None,

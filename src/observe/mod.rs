@@ -2,5 +2,6 @@
 //! the request, in batches, and written by a thread of their own; a shard never waits for a disk.
 
 pub mod access_log;
+pub mod counters;
 pub mod format;
 pub mod record;

@@ -3,7 +3,6 @@
 //! A compiled expression is immutable and shared by all threads; what a search writes to lives in the shard's
 //! [`RegexCaches`]. So matching takes no lock, and allocates only while a shard meets an expression for the first time.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -39,7 +38,7 @@ struct Compiled {
 impl Pattern {
     /// Compiles an expression in the syntax of `regex-automata`, or finds it among those in use.
     pub fn compile(pattern: &str) -> Result<Pattern, String> {
-        static IN_USE: LazyLock<Mutex<HashMap<Box<str>, Weak<Compiled>>>> =
+        static IN_USE: LazyLock<Mutex<FxHashMap<Box<str>, Weak<Compiled>>>> =
             LazyLock::new(Default::default);
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
 

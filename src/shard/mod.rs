@@ -27,6 +27,7 @@ use crate::exchange::{
 };
 use crate::io::{Reactor, ReactorConfig, StartError, cpu};
 use crate::observe::access_log::{FLUSH_INTERVAL, RecordSink};
+use crate::observe::counters::{Counters, PUBLISH_INTERVAL};
 use crate::router::mailbox::ShardInbox;
 use crate::router::snapshot::Snapshot;
 
@@ -46,6 +47,8 @@ pub struct ShardSettings {
     pub offload: OffloadPool,
     /// Where access log records go.
     pub records: RecordSink,
+    /// Where the shard's counters can be read.
+    pub counters: Arc<Counters>,
     /// The shard's end of its mailbox.
     pub inbox: ShardInbox,
     /// The loads of all shards.
@@ -110,12 +113,23 @@ pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
     let local = Local::new(io.clone(), settings.local, view, offload, settings.records);
     let seat = Rc::new(Seat::take(settings.balance, settings.index, local.clone()));
     inbox.ack(generation);
+    io.spawn(publish_counters(local.clone(), settings.counters));
     io.spawn(run_workers(local.clone()));
     if local.records.is_on() {
         io.spawn(flush_records(local.clone()));
     }
     io.spawn(balance::accept(seat.clone()));
     reactor.run_until(mailbox::read(local, seat, inbox, back));
+}
+
+/// Lets other threads see what this shard counts.
+async fn publish_counters(local: Rc<Local>, counters: Arc<Counters>) {
+    loop {
+        let own = local.stats.snapshot();
+        let reactor: Vec<_> = local.io.stats().iter().collect();
+        counters.publish(reactor.into_iter().chain(own));
+        local.io.sleep(PUBLISH_INTERVAL).await;
+    }
 }
 
 /// Hands the access log's records on, so that a quiet shard's lines do not wait for a full batch.

@@ -104,6 +104,7 @@ impl Builder {
                 snapshot: snapshot.clone(),
                 offload: offload.clone(),
                 records: RecordSink::off(),
+                counters: Arc::default(),
                 inbox,
                 balance: balance.clone(),
             };

@@ -1,3 +1,5 @@
+//! Decoding the dynamic configuration: every kind of object, and what is wrong with bad ones.
+
 use std::sync::Arc;
 
 use super::http::{BalancerStrategy, SameSite, TraceVerbosity};

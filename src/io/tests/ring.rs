@@ -73,7 +73,8 @@ fn a_waker_used_elsewhere_still_runs_its_task_here() {
             seen.set(true);
         });
         until(&handle, || done.get()).await;
-        assert_eq!(handle.stats().remote_wakes.get(), 1);
+        // None if the other thread was faster than this poll's end: then the poll itself reschedules.
+        assert!(handle.stats().remote_wakes.get() <= 1);
     });
 }
 

@@ -1,3 +1,5 @@
+//! Loading the static configuration from files, flags and the environment.
+
 use std::collections::HashMap;
 
 use super::super::{AccessLogFormat, Driver, LogLevel, Protocol, UnderscoreHeaders};

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all. Arguments go to `cargo test`, as in: ./test.sh --test http1
+# `./test.sh --prepare` only installs.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+install() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "installing: ${missing[*]}"
+    install "${missing[@]}"
+fi
+# Packages of the distribution belong to its own Python, which need not be the first in PATH.
+if ! python3 -c 'import yaml' 2>/dev/null && /usr/bin/python3 -c 'import yaml' 2>/dev/null; then
+    export PATH="/usr/bin:$PATH"
+fi
+
+[ "${1:-}" != --prepare ] || exit 0
+
+# Idle-connection tests open thousands of sockets.
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+# `fast` is release code without the long link.
+exec cargo test --workspace --no-fail-fast --profile fast "$@"
