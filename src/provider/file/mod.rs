@@ -35,11 +35,12 @@ use crate::watcher::{Position, Update};
 /// The provider's name, as objects' names carry it.
 pub const NAME: &str = "file";
 
-/// How long after its last write an open file still counts as unfinished.
-const QUIET: Duration = Duration::from_millis(100);
+/// How long after its last write an open file still counts as unfinished: longer than a busy disk or a slow
+/// copy pauses between two writes. The writer's `close` ends it at once.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A file that is written without end counts as unfinished at most this long.
-const MAX_WRITING: Duration = Duration::from_secs(2);
+const MAX_WRITING: Duration = Duration::from_secs(5);
 
 /// How often to look when changes may go unnoticed (no inotify).
 const POLL: Duration = Duration::from_secs(1);
