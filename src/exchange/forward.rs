@@ -172,7 +172,10 @@ impl Exchange<'_> {
         if let Some(prefix) = &server.path_prefix {
             self.request.join_path(prefix.as_bytes());
         }
-        let has_host = self.request.authority().is_some_and(|host| !host.is_empty());
+        let has_host = self
+            .request
+            .authority()
+            .is_some_and(|host| !host.is_empty());
         if !balancer.pass_host_header || !has_host {
             self.request.set_authority(server.authority.as_bytes());
         }
@@ -268,9 +271,11 @@ impl Exchange<'_> {
     /// Whether a 101 switches to what the client asked for (RFC 9110 §7.8).
     fn switches_as_asked(&self) -> bool {
         let chosen = self.response.fields.get(Token::Upgrade);
-        let (true, Some(asked), Some(chosen)) =
-            (self.response.upgrade, self.request.upgrade_protocol(), chosen)
-        else {
+        let (true, Some(asked), Some(chosen)) = (
+            self.response.upgrade,
+            self.request.upgrade_protocol(),
+            chosen,
+        ) else {
             return false;
         };
         list_members(chosen).all(|protocol| {
@@ -351,13 +356,7 @@ impl Exchange<'_> {
         self.downstream.queue(head.freeze());
     }
 
-    fn keep_reply(
-        &mut self,
-        stream: Stream,
-        pool: Rc<Pool>,
-        upload: Pump,
-        in_flight: InFlight,
-    ) {
+    fn keep_reply(&mut self, stream: Stream, pool: Rc<Pool>, upload: Pump, in_flight: InFlight) {
         self.notes.origin_status = Some(self.response.status);
         let length = match self.response.body {
             BodyLength::Length(length) => Some(length),
