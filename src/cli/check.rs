@@ -20,7 +20,7 @@ use super::findings::{Finding, Severity};
 use crate::config::decode::nearest;
 use crate::config::dynamic::{Decoded, Kind, Object};
 use crate::config::format::{self, Format};
-use crate::config::statics::{Disk, LoadError, Loaded, load};
+use crate::config::statics::{Disk, LoadError, Loaded, is_static_key, load};
 use crate::config::tree::{Node, Position, Value};
 use crate::control::planning::{Outcome, plan_once};
 use crate::control::settings;
@@ -122,16 +122,18 @@ struct Check {
 impl Check {
     fn take(&mut self, path: &Path) {
         if path.is_dir() {
-            self.take_source(&Source::Directory(path.to_owned()));
+            self.take_source(&Source::Directory(path.to_owned()), Severity::Error);
             return;
         }
         self.take_file(path);
     }
 
-    fn take_source(&mut self, source: &Source) {
+    /// `severity`: of what cannot be found. A path on the command line must exist; one that a static file
+    /// names may exist only where the proxy runs, and is read there as soon as it does.
+    fn take_source(&mut self, source: &Source, severity: Severity) {
         let found = source.find();
         for (path, reason) in found.errors {
-            let finding = Finding::new(&path, Severity::Error, Position::NONE, "", reason);
+            let finding = Finding::new(&path, severity, Position::NONE, "", reason);
             self.findings.push(finding);
         }
         for file in found.files {
@@ -186,7 +188,7 @@ impl Check {
                 let dynamic = settings::file_provider(&loaded.config).map(|own| own.source);
                 self.statics.push(loaded);
                 if let Some(source) = dynamic {
-                    self.take_source(&source);
+                    self.take_source(&source, Severity::Warning);
                 }
             }
             Err(error) => self.take_load_error(path, error),
@@ -422,8 +424,9 @@ impl Summary {
     }
 }
 
-/// A file is static if it has a top-level key that a dynamic one has not. What cannot be parsed is taken
-/// as dynamic: the error is the same.
+/// A file is static if it has a top-level key that only a static one has, or none that only a dynamic one
+/// has. A section of the other kind in it is then reported as such. What cannot be parsed is taken as
+/// dynamic: the error is the same.
 fn is_static(path: &Path, text: &str) -> bool {
     let format = Format::of_file(path).unwrap_or(Format::Yaml);
     let Ok(document) = format::parse(format, text) else {
@@ -435,7 +438,9 @@ fn is_static(path: &Path, text: &str) -> bool {
             .iter()
             .any(|name| key.eq_ignore_ascii_case(name))
     };
-    !entries.is_empty() && !entries.iter().any(|entry| dynamic(&entry.key))
+    !entries.is_empty()
+        && (entries.iter().any(|entry| is_static_key(&entry.key))
+            || !entries.iter().any(|entry| dynamic(&entry.key)))
 }
 
 /// The file that declares an object; a router that models split has its entry point before its name.
@@ -461,9 +466,22 @@ fn severity(message: &Message) -> Severity {
     }
 }
 
-/// A router repeats what is wrong with its service or middleware; the place of that is there.
+/// A router repeats what is wrong with its service or middleware, and a chain what is wrong with a
+/// member; the place of that is there.
 fn without_repetition(message: &Message, all: &[Message]) -> Message {
     let mut message = message.clone();
+    if message.kind == Kind::HttpMiddleware && message.level == Level::Warning {
+        let cause = all.iter().find(|other| {
+            other.kind == Kind::HttpMiddleware
+                && other.level == Level::Error
+                && other.text == message.text
+        });
+        if cause.is_some() {
+            message.text = "a member of this chain is disabled by its own errors, and with it every \
+                            router that uses the chain"
+                .into();
+        }
+    }
     if message.kind == Kind::HttpRouter {
         let cause = all.iter().find(|other| {
             other.kind != Kind::HttpRouter

@@ -241,3 +241,53 @@ fn a_router_points_to_its_broken_service_instead_of_repeating_its_errors() {
         "{findings:#?}"
     );
 }
+
+#[test]
+fn a_dynamic_section_in_a_static_file_is_told_where_it_belongs() {
+    let files = Files::new(&[(
+        "a.yml",
+        "entryPoints: {web: {address: ':80'}}\ntls: {options: {}}\n",
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:2:1: warning: tls: belongs to the dynamic configuration"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn keys_of_traefik_1_are_told_their_present_place() {
+    let files = Files::new(&[("a.toml", "defaultEntryPoints = [\"http\"]\n\n[docker]\nwatch = true\n")]);
+    let findings = files.findings(&["a.toml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].contains("defaultEntryPoints: is a key of Traefik 1")
+            && findings[0].contains("asDefault"),
+        "{findings:#?}"
+    );
+    assert!(findings[1].contains("providers.docker"), "{findings:#?}");
+}
+
+#[test]
+fn a_dynamic_file_that_exists_only_where_the_proxy_runs_is_a_warning() {
+    let files = Files::new(&[(
+        "a.yml",
+        "providers: {file: {filename: /nowhere/dynamic.yml}}\n",
+    )]);
+    let report = files.check(&["a.yml"]);
+    assert_eq!(report.summary.errors, 0, "{:#?}", report.findings);
+    assert!(report.findings[0].message.contains("does not exist"));
+}
+
+#[test]
+fn a_chain_points_to_its_broken_member_instead_of_repeating_its_errors() {
+    let files = Files::new(&[(
+        "a.yml",
+        "http:\n  middlewares:\n    limit: {rateLimit: {average: 1}}\n    c: {chain: {middlewares: [limit]}}\n",
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(findings[0].contains("rateLimit: this type"), "{findings:#?}");
+    assert!(findings[1].contains("a member of this chain"), "{findings:#?}");
+}

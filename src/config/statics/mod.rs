@@ -28,3 +28,4 @@ pub use install::{
 };
 pub use load::{Disk, Files, LoadError, Loaded, Source, load};
 pub use validate::{IpRange, default_precedence};
+pub use vocabulary::is_top_level as is_static_key;

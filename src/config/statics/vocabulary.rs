@@ -112,6 +112,13 @@ fn client_tls() -> Vec<Word> {
     .into()
 }
 
+/// Whether a key may stand at the top of a static configuration, in any case.
+pub fn is_top_level(key: &str) -> bool {
+    words()
+        .iter()
+        .any(|word| word.name.eq_ignore_ascii_case(key))
+}
+
 /// The word at a path of keys; names in maps and indices in lists count as one key each.
 pub(super) fn find<'k>(path: impl IntoIterator<Item = &'k str>) -> Option<&'static Word> {
     let mut words = words();
@@ -135,6 +142,41 @@ pub(super) fn find<'k>(path: impl IntoIterator<Item = &'k str>) -> Option<&'stat
         found?;
     }
     found
+}
+
+/// What to do with a top-level key of Traefik 1.
+fn hint_for_foreign(key: &str) -> Option<String> {
+    const TRAEFIK_1: &[(&str, &str)] = &[
+        ("acme", "certificatesResolvers.<name>.acme"),
+        ("backends", "http.services in the dynamic configuration"),
+        ("consul", "providers.consul"),
+        ("consulCatalog", "providers.consulCatalog"),
+        ("debug", "log.level"),
+        (
+            "defaultEntryPoints",
+            "entryPoints.<name>.asDefault; without it every entry point is a default one",
+        ),
+        ("docker", "providers.docker"),
+        ("etcd", "providers.etcd"),
+        ("file", "providers.file"),
+        ("frontends", "http.routers in the dynamic configuration"),
+        ("graceTimeOut", "entryPoints.<name>.transport.lifeCycle.graceTimeOut"),
+        ("insecureSkipVerify", "serversTransport.insecureSkipVerify"),
+        ("kubernetes", "providers.kubernetesIngress"),
+        ("logLevel", "log.level"),
+        ("maxIdleConnsPerHost", "serversTransport.maxIdleConnsPerHost"),
+        ("providersThrottleDuration", "providers.providersThrottleDuration"),
+        ("rest", "providers.rest"),
+        ("retry", "a middleware of type retry"),
+        ("traefikLog", "log.filePath"),
+        ("traefikLogsFile", "log.filePath"),
+        ("accessLogsFile", "accessLog.filePath"),
+        ("web", "api and entryPoints.traefik"),
+    ];
+    let (_, now) = TRAEFIK_1
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+    Some(format!("is a key of Traefik 1; its place now is {now}"))
 }
 
 /// What a configuration says besides what is used.
@@ -164,9 +206,14 @@ fn sift_map(
     entries.retain_mut(|entry| {
         let names: Vec<_> = words.iter().map(|word| word.name).collect();
         let Some(index) = find_field(&names, &entry.key) else {
-            findings
-                .errors
-                .push(unknown_field(&names, &entry.key, entry.at, path));
+            let mut error = unknown_field(&names, &entry.key, entry.at, path);
+            if std::ptr::eq(words, self::words())
+                && let Some(hint) = hint_for_foreign(&entry.key)
+            {
+                error.message = hint;
+                error.suggestion = None;
+            }
+            findings.errors.push(error);
             return false;
         };
         let word = &words[index];
