@@ -134,11 +134,8 @@ pub(super) struct Active {
     pub(super) vector: super::send::Vector,
 }
 
-/// Working sets that wait to be used again.
-#[expect(
-    clippy::vec_box,
-    reason = "a working set keeps its address: the kernel is given pointers into it"
-)]
+/// Working sets that wait to be used again. Boxed: a working set keeps its address, since the kernel is
+/// given pointers into it.
 pub(super) type SpareActives = Vec<Box<Active>>;
 
 /// The wakers of a connection that lost its waiters.
