@@ -22,7 +22,9 @@ fn json(proxy: &Process, path: &str) -> Value {
     let response = proxy.get_from("traefik", "x", path);
     assert_eq!(response.status, 200, "{path}: {}", response.text());
     assert!(
-        response.field("content-type").is_some_and(|value| value.starts_with("application/json")),
+        response
+            .field("content-type")
+            .is_some_and(|value| value.starts_with("application/json")),
         "{}",
         response.head
     );
@@ -41,13 +43,29 @@ fn the_api_shows_what_is_configured() {
     assert_eq!((ping.status, ping.text()), (200, "OK".to_owned()));
     assert!(json(&proxy, "/api/version")["Version"].is_string());
     let raw = json(&proxy, "/api/rawdata");
-    assert_eq!(raw["routers"]["r0@file"]["rule"], "Host(`a.test`)", "{raw:#}");
-    assert_eq!(raw["services"]["s0@file"]["usedBy"][0], "r0@file", "{raw:#}");
-    assert_eq!(raw["middlewares"]["m@file"]["addPrefix"]["prefix"], "/p", "{raw:#}");
+    assert_eq!(
+        raw["routers"]["r0@file"]["rule"], "Host(`a.test`)",
+        "{raw:#}"
+    );
+    assert_eq!(
+        raw["services"]["s0@file"]["usedBy"][0], "r0@file",
+        "{raw:#}"
+    );
+    assert_eq!(
+        raw["middlewares"]["m@file"]["addPrefix"]["prefix"], "/p",
+        "{raw:#}"
+    );
     let routers = json(&proxy, "/api/http/routers");
-    let names: Vec<&str> =
-        routers.as_array().unwrap().iter().filter_map(|router| router["name"].as_str()).collect();
-    assert!(names.contains(&"r0@file") && names.contains(&"ping@internal"), "{names:?}");
+    let names: Vec<&str> = routers
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|router| router["name"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"r0@file") && names.contains(&"ping@internal"),
+        "{names:?}"
+    );
     let router = json(&proxy, "/api/http/routers/r0@file");
     assert_eq!(router["status"], "enabled", "{router:#}");
     assert_eq!(router["provider"], "file");
@@ -56,17 +74,33 @@ fn the_api_shows_what_is_configured() {
     let service = json(&proxy, "/api/http/services/s0@file");
     assert_eq!(service["type"], "loadbalancer", "{service:#}");
     assert_eq!(service["serverStatus"][one.url()], "UP", "{service:#}");
-    assert_eq!(json(&proxy, "/api/http/middlewares/m@file")["type"], "addprefix");
+    assert_eq!(
+        json(&proxy, "/api/http/middlewares/m@file")["type"],
+        "addprefix"
+    );
     let entry_points = json(&proxy, "/api/entrypoints");
-    let names: Vec<&str> =
-        entry_points.as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+    let names: Vec<&str> = entry_points
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
     assert_eq!(names, ["traefik", "web"], "{entry_points:#}");
     assert_eq!(json(&proxy, "/api/entrypoints/web")["name"], "web");
     let overview = json(&proxy, "/api/overview");
-    assert!(overview["http"]["routers"]["total"].as_u64().is_some_and(|n| n >= 2), "{overview:#}");
+    assert!(
+        overview["http"]["routers"]["total"]
+            .as_u64()
+            .is_some_and(|n| n >= 2),
+        "{overview:#}"
+    );
     let missing = proxy.get_from("traefik", "x", "/api/http/routers/none@file");
     assert_eq!(missing.status, 404);
-    assert!(missing.text().contains("router not found: none@file"), "{}", missing.text());
+    assert!(
+        missing.text().contains("router not found: none@file"),
+        "{}",
+        missing.text()
+    );
 }
 
 #[test]
@@ -96,7 +130,10 @@ fn a_router_brings_the_api_to_users_who_may_see_it() {
     let response = client.response();
     assert_eq!(response.status, 200, "{}", response.text());
     assert!(response.text().contains("api@file"));
-    assert!(!response.text().contains("nU4eI71"), "no password hash is shown");
+    assert!(
+        !response.text().contains("nU4eI71"),
+        "no password hash is shown"
+    );
     assert_eq!(proxy.get("other.test", "/api/version").status, 404);
 }
 
@@ -107,7 +144,10 @@ fn a_base_path_moves_the_api() {
          api: {insecure: true, basePath: /base}\n",
     )
     .start();
-    assert_eq!(proxy.get_from("traefik", "x", "/base/api/version").status, 200);
+    assert_eq!(
+        proxy.get_from("traefik", "x", "/base/api/version").status,
+        200
+    );
     assert_eq!(proxy.get_from("traefik", "x", "/api/version").status, 404);
 }
 
@@ -130,19 +170,43 @@ fn wait_returns_when_a_generation_is_effective() {
     let api = api_url(&proxy);
     let output = ringway(&["wait", "--latest", "--api", &api]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let output = ringway(&["wait", "--generation", "1000", "--timeout", "0.3", "--api", &api]);
+    let output = ringway(&[
+        "wait",
+        "--generation",
+        "1000",
+        "--timeout",
+        "0.3",
+        "--api",
+        &api,
+    ]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     // A waiting command sees the generation that comes.
-    let now = json(&proxy, "/api/ringway/generation")["effective"].as_u64().expect("a number");
+    let now = json(&proxy, "/api/ringway/generation")["effective"]
+        .as_u64()
+        .expect("a number");
     let next = (now + 1).to_string();
     let waiting = std::thread::spawn({
         let api = api.clone();
-        move || ringway(&["wait", "--generation", &next, "--timeout", "20", "--api", &api])
+        move || {
+            ringway(&[
+                "wait",
+                "--generation",
+                &next,
+                "--timeout",
+                "20",
+                "--api",
+                &api,
+            ])
+        }
     });
     proxy.write("dynamic.yml", &hosts(&[("b.test", &one.url())]));
     let output = waiting.join().expect("no panic");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert_eq!(proxy.get("b.test", "/").text(), "one", "effective is effective");
+    assert_eq!(
+        proxy.get("b.test", "/").text(),
+        "one",
+        "effective is effective"
+    );
 }
 
 #[test]
@@ -150,19 +214,50 @@ fn explain_tells_the_same_live_and_from_files() {
     let one = answering(answer("one"));
     let proxy = insecure().dynamic(&routes(&one.url())).start();
     let config = proxy.path("ringway.yml");
-    let offline = ringway(&["explain", "GET", "http://a.test/x", "--config", config.to_str().unwrap()]);
+    let offline = ringway(&[
+        "explain",
+        "GET",
+        "http://a.test/x",
+        "--config",
+        config.to_str().unwrap(),
+    ]);
     assert_eq!(offline.status.code(), Some(0), "{}", text(&offline));
-    let live = ringway(&["explain", "GET", "http://a.test/x", "--api", &api_url(&proxy)]);
+    let live = ringway(&[
+        "explain",
+        "GET",
+        "http://a.test/x",
+        "--api",
+        &api_url(&proxy),
+    ]);
     assert_eq!(live.status.code(), Some(0), "{}", text(&live));
     for output in [&offline, &live] {
         let text = text(output);
-        for part in ["web", "r0@file", "Host(`a.test`)", "m@file", "s0@file", &one.url()] {
+        for part in [
+            "web",
+            "r0@file",
+            "Host(`a.test`)",
+            "m@file",
+            "s0@file",
+            &one.url(),
+        ] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
     }
-    let none = ringway(&["explain", "GET", "http://b.test/x", "--api", &api_url(&proxy)]);
+    let none = ringway(&[
+        "explain",
+        "GET",
+        "http://b.test/x",
+        "--api",
+        &api_url(&proxy),
+    ]);
     assert_eq!(none.status.code(), Some(1), "{}", text(&none));
-    let nobody = ringway(&["explain", "GET", "http://b.test/x", "--api", "http://127.0.0.1:1"]);
+    let nobody = ringway(&[
+        "explain",
+        "GET",
+        "http://b.test/x",
+        "--api",
+        "http://127.0.0.1:1",
+    ]);
     assert_eq!(nobody.status.code(), Some(2), "{}", text(&nobody));
 }
 
@@ -175,7 +270,16 @@ fn explain_uses_header_fields_and_names_the_runners_up() {
     let setup = insecure().dynamic(dynamic);
     let proxy = setup.start();
     let api = api_url(&proxy);
-    let with = ringway(&["explain", "GET", "http://a.test/", "-H", "X-Canary: 1", "--api", &api, "--json"]);
+    let with = ringway(&[
+        "explain",
+        "GET",
+        "http://a.test/",
+        "-H",
+        "X-Canary: 1",
+        "--api",
+        &api,
+        "--json",
+    ]);
     let with: Value = serde_json::from_slice(&with.stdout).expect("JSON");
     let without = ringway(&["explain", "GET", "http://a.test/", "--api", &api, "--json"]);
     let without: Value = serde_json::from_slice(&without.stdout).expect("JSON");
@@ -199,10 +303,22 @@ fn check_prints_every_problem_with_its_place_and_a_suggestion() {
     assert!(text.contains("bad.yml:4:13: error: "), "{text}");
     assert!(text.contains('^'), "{text}");
     assert!(text.contains("did you mean \"rule\"?"), "{text}");
-    assert!(text.contains("\"srv@file\" does not exist") || text.contains("srv"), "{text}");
-    let output = ringway(&["check", "--json", setup.path().join("bad.yml").to_str().unwrap()]);
+    assert!(
+        text.contains("\"srv@file\" does not exist") || text.contains("srv"),
+        "{text}"
+    );
+    let output = ringway(&[
+        "check",
+        "--json",
+        setup.path().join("bad.yml").to_str().unwrap(),
+    ]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert!(report["summary"]["errors"].as_u64().is_some_and(|errors| errors >= 3), "{report:#}");
+    assert!(
+        report["summary"]["errors"]
+            .as_u64()
+            .is_some_and(|errors| errors >= 3),
+        "{report:#}"
+    );
 }
 
 #[test]
@@ -210,7 +326,13 @@ fn the_demo_serves_what_it_prints() {
     use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ringway"))
-        .args(["demo", "--for", "2", "--directory", directory.path().to_str().unwrap()])
+        .args([
+            "demo",
+            "--for",
+            "2",
+            "--directory",
+            directory.path().to_str().unwrap(),
+        ])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -223,7 +345,9 @@ fn the_demo_serves_what_it_prints() {
     let url = url.split_whitespace().next().unwrap();
     let (address, path) = url.split_once('/').unwrap_or((url, ""));
     let mut client = support::client::Client::connect(address.parse().expect("an address"));
-    client.send(format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
+    client.send(format!(
+        "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    ));
     assert_eq!(client.response().status, 200);
     std::thread::spawn(move || lines.for_each(drop));
     wait_for("its end", || child.try_wait().unwrap().is_some());
@@ -237,7 +361,9 @@ fn healthcheck_has_the_exit_code_of_ping() {
         "--ping".to_owned(),
         format!("--entryPoints.traefik.address={}", proxy.address("traefik")),
     ];
-    let flags: Vec<&str> = std::iter::once("healthcheck").chain(flags.iter().map(|flag| &**flag)).collect();
+    let flags: Vec<&str> = std::iter::once("healthcheck")
+        .chain(flags.iter().map(|flag| &**flag))
+        .collect();
     let output = ringway(&flags);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     drop(proxy);

@@ -20,7 +20,10 @@ fn entry_point(options: &str) -> Setup {
 
 fn scene(options: &str) -> (Process, Origin) {
     let origin = answering(answer("one"));
-    (entry_point(options).dynamic(&origin.config()).start(), origin)
+    (
+        entry_point(options).dynamic(&origin.config()).start(),
+        origin,
+    )
 }
 
 fn ask(proxy: &Process, head: &str) -> Response {
@@ -41,7 +44,9 @@ fn upstream_field(origin: &Origin, name: &str) -> Option<String> {
     let head = &seen.last().expect("a request").head;
     head.lines().find_map(|line| {
         let (field, value) = line.split_once(':')?;
-        field.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        field
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim().to_owned())
     })
 }
 
@@ -54,8 +59,15 @@ fn an_entry_point_redirects_to_another() {
     .start();
     let response = proxy.get("a.test", "/x?y=z");
     assert_eq!(response.status, 302, "{}", response.head);
-    assert_eq!(response.field("location"), Some("https://a.test:8443/x?y=z"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    assert_eq!(
+        response.field("location"),
+        Some("https://a.test:8443/x?y=z")
+    );
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let proxy = setup(&format!(
         "entryPoints:\n  web: {{address: \"127.0.0.1:0\", http: {{redirections: {{entryPoint: {{to: secure}}}}}}}}\n  \
          secure: {{address: \"127.0.0.1:{port}\"}}\n"
@@ -70,9 +82,13 @@ fn an_entry_point_redirects_to_another() {
 #[test]
 fn an_entry_points_middlewares_come_before_a_routers_own() {
     let origin = answering(answer("one"));
-    let dynamic = origin.config().replace("service: s0}", "service: s0, middlewares: [own]}")
+    let dynamic = origin
+        .config()
+        .replace("service: s0}", "service: s0, middlewares: [own]}")
         + "  middlewares:\n    all: {addPrefix: {prefix: /all}}\n    own: {addPrefix: {prefix: /own}}\n";
-    let proxy = entry_point(", http: {middlewares: [all@file]}").dynamic(&dynamic).start();
+    let proxy = entry_point(", http: {middlewares: [all@file]}")
+        .dynamic(&dynamic)
+        .start();
     assert_eq!(proxy.get("a.test", "/x").status, 200);
     assert_eq!(target(&origin), "/own/all/x");
 }
@@ -127,7 +143,10 @@ fn a_head_over_the_limit_is_431() {
     let (proxy, _origin) = scene(", http: {maxHeaderBytes: 4096}");
     assert_eq!(proxy.get("a.test", "/").status, 200);
     let long = "x".repeat(16 * 1024);
-    let response = ask(&proxy, &format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Long: {long}\r\n\r\n"));
+    let response = ask(
+        &proxy,
+        &format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Long: {long}\r\n\r\n"),
+    );
     assert_eq!(response.status, 431, "{}", response.head);
     assert_eq!(response.field("connection"), Some("close"));
 }
@@ -139,7 +158,12 @@ fn a_connection_closes_after_so_many_requests() {
     for n in 1..=3 {
         let response = client.get("/");
         assert_eq!(response.status, 200);
-        assert_eq!(response.field("connection") == Some("close"), n == 3, "{n}: {}", response.head);
+        assert_eq!(
+            response.field("connection") == Some("close"),
+            n == 3,
+            "{n}: {}",
+            response.head
+        );
     }
     assert!(client.is_closed());
 }
@@ -149,7 +173,9 @@ fn a_connection_closes_after_so_much_time() {
     let (proxy, _origin) = scene(", transport: {keepAliveMaxTime: 1s}");
     let mut client = Client::connect(proxy.web());
     assert_eq!(client.get("/").field("connection"), None);
-    wait_for("a last answer", || client.get("/").field("connection") == Some("close"));
+    wait_for("a last answer", || {
+        client.get("/").field("connection") == Some("close")
+    });
     assert!(client.is_closed());
 }
 
@@ -161,7 +187,10 @@ fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let start = Instant::now();
     assert!(client.is_closed());
     let elapsed = start.elapsed();
-    assert!(elapsed > Duration::from_millis(350) && elapsed < Duration::from_secs(5), "{elapsed:?}");
+    assert!(
+        elapsed > Duration::from_millis(350) && elapsed < Duration::from_secs(5),
+        "{elapsed:?}"
+    );
 }
 
 #[test]
@@ -172,7 +201,10 @@ fn a_request_that_does_not_arrive_within_the_read_timeout_ends_the_connection() 
     client.send("GET / HTTP/1.1\r\nHost: a.t");
     client.read_to_end();
     let elapsed = start.elapsed();
-    assert!(elapsed > Duration::from_millis(350) && elapsed < Duration::from_secs(5), "{elapsed:?}");
+    assert!(
+        elapsed > Duration::from_millis(350) && elapsed < Duration::from_secs(5),
+        "{elapsed:?}"
+    );
 }
 
 #[test]
@@ -180,15 +212,39 @@ fn forwarded_fields_are_believed_only_from_trusted_addresses() {
     let request = "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n";
     for (options, expected_for, expected_proto) in [
         ("", "127.0.0.1", "http"),
-        (", forwardedHeaders: {insecure: true}", "9.9.9.9, 127.0.0.1", "https"),
-        (", forwardedHeaders: {trustedIPs: [127.0.0.0/8]}", "9.9.9.9, 127.0.0.1", "https"),
-        (", forwardedHeaders: {trustedIPs: [10.0.0.0/8]}", "127.0.0.1", "http"),
-        (", forwardedHeaders: {insecure: true, notAppendXForwardedFor: true}", "9.9.9.9", "https"),
+        (
+            ", forwardedHeaders: {insecure: true}",
+            "9.9.9.9, 127.0.0.1",
+            "https",
+        ),
+        (
+            ", forwardedHeaders: {trustedIPs: [127.0.0.0/8]}",
+            "9.9.9.9, 127.0.0.1",
+            "https",
+        ),
+        (
+            ", forwardedHeaders: {trustedIPs: [10.0.0.0/8]}",
+            "127.0.0.1",
+            "http",
+        ),
+        (
+            ", forwardedHeaders: {insecure: true, notAppendXForwardedFor: true}",
+            "9.9.9.9",
+            "https",
+        ),
     ] {
         let (proxy, origin) = scene(options);
         assert_eq!(ask(&proxy, request).status, 200);
-        assert_eq!(upstream_field(&origin, "x-forwarded-for").as_deref(), Some(expected_for), "{options}");
-        assert_eq!(upstream_field(&origin, "x-forwarded-proto").as_deref(), Some(expected_proto), "{options}");
+        assert_eq!(
+            upstream_field(&origin, "x-forwarded-for").as_deref(),
+            Some(expected_for),
+            "{options}"
+        );
+        assert_eq!(
+            upstream_field(&origin, "x-forwarded-proto").as_deref(),
+            Some(expected_proto),
+            "{options}"
+        );
     }
 }
 
@@ -208,9 +264,15 @@ fn a_proxy_line_of_a_trusted_address_names_the_client() {
         for line in [&v1, &v2] {
             let (proxy, origin) = scene(options);
             let mut client = Client::connect(proxy.web());
-            client.send(line).send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            client
+                .send(line)
+                .send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
             assert_eq!(client.response().status, 200, "{options}");
-            assert_eq!(upstream_field(&origin, "x-real-ip").as_deref(), Some(client_address), "{options}");
+            assert_eq!(
+                upstream_field(&origin, "x-real-ip").as_deref(),
+                Some(client_address),
+                "{options}"
+            );
         }
     }
 }
@@ -219,21 +281,29 @@ fn a_proxy_line_of_a_trusted_address_names_the_client() {
 fn a_proxy_line_may_be_missing_where_it_is_accepted() {
     let (proxy, origin) = scene(", proxyProtocol: {insecure: true}");
     assert_eq!(proxy.get("a.test", "/").status, 200);
-    assert_eq!(upstream_field(&origin, "x-real-ip").as_deref(), Some("127.0.0.1"));
+    assert_eq!(
+        upstream_field(&origin, "x-real-ip").as_deref(),
+        Some("127.0.0.1")
+    );
 }
 
 #[test]
 fn a_proxy_line_where_none_is_expected_is_a_bad_request() {
     let (proxy, _origin) = scene("");
-    let response = ask(&proxy, "PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let response = ask(
+        &proxy,
+        "PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    );
     assert_eq!(response.status, 400);
 }
 
 #[test]
 fn routers_without_entry_points_are_on_the_default_ones_alone() {
     let origin = answering(answer("one"));
-    let text = hosts(&[("a.test", &origin.url()), ("b.test", &origin.url())])
-        .replace("rule: \"Host(`b.test`)\"", "rule: \"Host(`b.test`)\", entryPoints: [second]");
+    let text = hosts(&[("a.test", &origin.url()), ("b.test", &origin.url())]).replace(
+        "rule: \"Host(`b.test`)\"",
+        "rule: \"Host(`b.test`)\", entryPoints: [second]",
+    );
     let proxy = setup(
         "entryPoints: {web: {address: \"127.0.0.1:0\", asDefault: true}, second: {address: \"127.0.0.1:0\"}}\n\
          providers: {file: {filename: \"{dir}/dynamic.yml\"}}\n",
@@ -241,8 +311,14 @@ fn routers_without_entry_points_are_on_the_default_ones_alone() {
     .dynamic(&text)
     .start();
     let status = |entry_point: &str, host: &str| proxy.get_from(entry_point, host, "/").status;
-    assert_eq!((status("web", "a.test"), status("second", "a.test")), (200, 404));
-    assert_eq!((status("web", "b.test"), status("second", "b.test")), (404, 200));
+    assert_eq!(
+        (status("web", "a.test"), status("second", "a.test")),
+        (200, 404)
+    );
+    assert_eq!(
+        (status("web", "b.test"), status("second", "b.test")),
+        (404, 200)
+    );
 }
 
 #[test]
@@ -319,7 +395,11 @@ fn a_name_that_does_not_resolve_is_502_within_the_dial_timeout() {
     let proxy = entry_point("").dynamic(&text).start();
     let start = Instant::now();
     let response = proxy.get("a.test", "/");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(matches!(response.status, 502 | 504), "{}", response.head);
 }
 
@@ -350,9 +430,10 @@ fn an_unreachable_server_is_502_and_a_silent_one_504_after_the_response_header_t
             std::thread::sleep(Duration::from_secs(30));
         }
     });
-    let text = hosts(&[("a.test", "http://127.0.0.1:1"), ("b.test", &silent.url())])
-        .replace("s1: {loadBalancer: {servers:", "s1: {loadBalancer: {serversTransport: t, servers:")
-        + "  serversTransports:\n    t: {forwardingTimeouts: {responseHeaderTimeout: 300ms}}\n";
+    let text = hosts(&[("a.test", "http://127.0.0.1:1"), ("b.test", &silent.url())]).replace(
+        "s1: {loadBalancer: {servers:",
+        "s1: {loadBalancer: {serversTransport: t, servers:",
+    ) + "  serversTransports:\n    t: {forwardingTimeouts: {responseHeaderTimeout: 300ms}}\n";
     let proxy = entry_point("").dynamic(&text).start();
     assert_eq!(proxy.get("a.test", "/").status, 502);
     assert_eq!(proxy.get("b.test", "/").status, 504);
@@ -361,7 +442,9 @@ fn an_unreachable_server_is_502_and_a_silent_one_504_after_the_response_header_t
 #[test]
 fn a_slow_client_head_does_not_block_others() {
     let (proxy, _origin) = scene("");
-    let mut slow: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(proxy.web()).unwrap()).collect();
+    let mut slow: Vec<TcpStream> = (0..50)
+        .map(|_| TcpStream::connect(proxy.web()).unwrap())
+        .collect();
     for stream in &mut slow {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
     }

@@ -9,6 +9,7 @@
 
 mod address;
 mod entry_point;
+mod former;
 mod install;
 mod load;
 mod sources;

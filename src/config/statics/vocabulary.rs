@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use super::former;
 use crate::config::decode::{ObjectError, Path, find_field, unknown_field};
 use crate::config::tree::{Node, Value};
 
@@ -144,41 +145,6 @@ pub(super) fn find<'k>(path: impl IntoIterator<Item = &'k str>) -> Option<&'stat
     found
 }
 
-/// What to do with a top-level key of Traefik 1.
-fn hint_for_foreign(key: &str) -> Option<String> {
-    const TRAEFIK_1: &[(&str, &str)] = &[
-        ("acme", "certificatesResolvers.<name>.acme"),
-        ("backends", "http.services in the dynamic configuration"),
-        ("consul", "providers.consul"),
-        ("consulCatalog", "providers.consulCatalog"),
-        ("debug", "log.level"),
-        (
-            "defaultEntryPoints",
-            "entryPoints.<name>.asDefault; without it every entry point is a default one",
-        ),
-        ("docker", "providers.docker"),
-        ("etcd", "providers.etcd"),
-        ("file", "providers.file"),
-        ("frontends", "http.routers in the dynamic configuration"),
-        ("graceTimeOut", "entryPoints.<name>.transport.lifeCycle.graceTimeOut"),
-        ("insecureSkipVerify", "serversTransport.insecureSkipVerify"),
-        ("kubernetes", "providers.kubernetesIngress"),
-        ("logLevel", "log.level"),
-        ("maxIdleConnsPerHost", "serversTransport.maxIdleConnsPerHost"),
-        ("providersThrottleDuration", "providers.providersThrottleDuration"),
-        ("rest", "providers.rest"),
-        ("retry", "a middleware of type retry"),
-        ("traefikLog", "log.filePath"),
-        ("traefikLogsFile", "log.filePath"),
-        ("accessLogsFile", "accessLog.filePath"),
-        ("web", "api and entryPoints.traefik"),
-    ];
-    let (_, now) = TRAEFIK_1
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(key))?;
-    Some(format!("is a key of Traefik 1; its place now is {now}"))
-}
-
 /// What a configuration says besides what is used.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -207,10 +173,8 @@ fn sift_map(
         let names: Vec<_> = words.iter().map(|word| word.name).collect();
         let Some(index) = find_field(&names, &entry.key) else {
             let mut error = unknown_field(&names, &entry.key, entry.at, path);
-            if std::ptr::eq(words, self::words())
-                && let Some(hint) = hint_for_foreign(&entry.key)
-            {
-                error.message = hint;
+            if let Some(told) = former::explain(&path.key(&entry.key)) {
+                error.message = told;
                 error.suggestion = None;
             }
             findings.errors.push(error);
