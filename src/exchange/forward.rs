@@ -336,13 +336,7 @@ impl Exchange<'_> {
         self.downstream.queue(head.freeze());
     }
 
-    fn keep_reply(
-        &mut self,
-        stream: Stream,
-        pool: Rc<Pool>,
-        upload: Pump,
-        in_flight: InFlight,
-    ) {
+    fn keep_reply(&mut self, stream: Stream, pool: Rc<Pool>, upload: Pump, in_flight: InFlight) {
         self.notes.origin_status = Some(self.response.status);
         let length = match self.response.body {
             BodyLength::Length(length) => Some(length),
