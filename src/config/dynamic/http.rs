@@ -2,6 +2,8 @@
 //!
 //! Middlewares are in [`super::middleware`].
 
+use std::sync::Arc;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::tls::{Certificate, Domain};
@@ -195,7 +197,7 @@ schema! {
     /// One server of a load balancer.
     pub struct Server {
         /// `http://`, `https://` or `h2c://`, then host and port. A path counts only with `preservePath`.
-        pub url: Text = "url";
+        pub url: Arc<str> = "url";
         /// Its share of requests; absent means 1, and 0 or less that it gets none.
         pub weight: Option<i64> = "weight";
         /// Whether the URL's path precedes the request's.

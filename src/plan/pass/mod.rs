@@ -40,12 +40,15 @@ pub(super) struct Pass {
     begun_uses: Vec<(NodeId, Arc<str>)>,
     /// Objects whose users changed, with the new ones.
     used_by: FxHashMap<NodeId, UsedBy>,
-    /// On a first load: routes by entry point and whether it is for TLS, to become whole tables at once.
-    bulk: Option<BTreeMap<(u16, bool), Vec<Arc<Route>>>>,
+    /// Only on a first load: routes that become whole tables at once.
+    bulk: Option<Bulk>,
     pub(super) is_snapshot_changed: bool,
     pub(super) log: Vec<Message>,
     pub(super) work: Work,
 }
+
+/// Routes by entry point and whether they are for TLS.
+type Bulk = BTreeMap<(u16, bool), Vec<Arc<Route>>>;
 
 /// Nodes to look at, each once, in the order in which they were marked.
 #[derive(Debug, Default)]
