@@ -519,7 +519,7 @@ fn a_thousand_edits_under_load_disturb_nothing_and_leak_nothing() {
             probe.send(format!("GET / HTTP/1.1\r\nHost: edit{n}.test\r\n\r\n"));
             probe.response().status == 200
         });
-        if n % 50 == 0 {
+        if n.is_multiple_of(50) {
             socket.send("!");
             assert_eq!(socket.read_exact(1), b"!");
         }

@@ -62,7 +62,7 @@ class Context:
     def has(self, *names):
         return [name for name in names if name in self.peers]
 
-    def load_command(self, running, **options):
+    def load_command(self, running, core=LOAD_CORE, **options):
         """The load generator's command line; option names as its own, `_` for `-`; lists repeat an option."""
         argv = [self.binaries / "load", "--target", f"127.0.0.1:{running.port}"]
         argv += ["--host", "h0.test"] if "host" not in options else []
@@ -71,7 +71,7 @@ class Context:
         for name, value in options.items():
             for each in value if isinstance(value, list) else [value]:
                 argv += [f"--{name.replace('_', '-')}", str(each)]
-        return pinned(LOAD_CORE, argv)
+        return argv if core is None else pinned(core, argv)
 
     def load(self, running, **options):
         """Runs the load generator to its end and gives its counts; a failed request is an error."""

@@ -244,6 +244,17 @@ class Ringway(Traefik):
     name = "ringway"
     extra = "ringway:\n  shards: {shards}\n"
 
+    def command(self, directory, port, origin, routes, options):
+        argv = super().command(directory, port, origin, routes, options)
+        if options.get("api_port"):
+            # Flags and file exclude each other, so this goes into the file: the API on a port of its own.
+            static = directory / "static.yml"
+            text = static.read_text().replace(
+                "providers:", f'  traefik:\n    address: "127.0.0.1:{options["api_port"]}"\nproviders:', 1
+            )
+            static.write_text(text + "api:\n  insecure: true\n  debug: true\n")
+        return argv
+
     def version(self):
         if not self.binary.exists():
             return None

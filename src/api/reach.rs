@@ -29,8 +29,8 @@ impl Reached {
                 reached.follow(router, &mut open);
             }
         }
-        while let Some(key) = open.pop() {
-            if let Some(object) = published.objects.get(&key) {
+        while let Some((kind, name)) = open.pop() {
+            if let Some(object) = published.object(kind, &name) {
                 reached.follow(object, &mut open);
             }
         }

@@ -129,7 +129,7 @@ impl RejectedObjects {
             rejected: Vec::new(),
             rejected_total: 0,
         };
-        let objects = published.objects.values();
+        let objects = published.objects.iter();
         for object in objects.filter(|object| !object.errors.is_empty()) {
             all.rejected_total += 1;
             if all.rejected.len() < MAX_REJECTED {

@@ -295,7 +295,7 @@ impl Check {
                 owners.insert((key.kind, key.name.clone()), index);
                 let entry = match &declared.result {
                     Ok(object) => Entry::Present(object.clone()),
-                    Err(errors) => Entry::Rejected(Arc::new(errors.clone())),
+                    Err(errors) => Entry::Rejected(Arc::clone(errors)),
                 };
                 objects.insert(key.clone(), entry);
             }
@@ -532,7 +532,7 @@ fn without_repetition(message: &Message, outcome: &Outcome) -> Message {
 /// The services and middlewares that a router, or the middlewares that a chain, names.
 fn referred<'o>(kind: Kind, name: &Arc<str>, outcome: &'o Outcome) -> Vec<&'o str> {
     let objects = &outcome.planned.published.objects;
-    let status = objects.get(&(kind, Arc::clone(name)));
+    let status = objects.get(kind, name);
     match status.and_then(|status| status.object.as_ref()) {
         Some(Object::HttpRouter(router)) => {
             let middlewares = router.middlewares.iter().map(|name| &**name);
@@ -587,10 +587,8 @@ fn located(
             } else {
                 Kind::HttpService
             };
-            let names = outcome.planned.published.objects.keys();
-            let names = names
-                .filter(|(other, _)| *other == kind)
-                .filter_map(|(_, name)| name.rsplit_once('@'));
+            let objects = outcome.planned.published.objects_of(kind);
+            let names = objects.filter_map(|object| object.name.rsplit_once('@'));
             finding.suggestion = nearest(names.map(|(name, _)| name), wanted)
                 .filter(|near| near != wanted)
                 .map(|near| format!("did you mean {near:?}?"));

@@ -242,10 +242,23 @@ impl<'a> Node<'a> {
     /// It decides whether an object must be decoded again. Two lanes of folded 64 × 64 → 128-bit products over
     /// tagged, length-prefixed content: with 10⁶ different objects over a process's life, the chance that any
     /// two collide is below 10⁻²⁶. It is not meant to resist an adversary, who would own the configuration anyway.
-    pub fn content_hash(&self) -> u128 {
+    pub fn content_hash(&self) -> ContentHash {
         let mut hasher = ContentHasher::new();
         hasher.node(self);
         hasher.finish()
+    }
+}
+
+/// See [`Node::content_hash`]. Aligned to 8 bytes, because there is one per object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentHash {
+    high: u64,
+    low: u64,
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 
@@ -309,9 +322,12 @@ impl ContentHasher {
         }
     }
 
-    fn finish(mut self) -> u128 {
+    fn finish(mut self) -> ContentHash {
         self.word(0x5a);
-        u128::from(self.high) << 64 | u128::from(self.low)
+        ContentHash {
+            high: self.high,
+            low: self.low,
+        }
     }
 }
 
@@ -373,11 +389,8 @@ mod tests {
             let mut node = Node::map();
             node.insert("rule", Node::scalar(format!("Host(`h{i}.example`)")));
             let hash = node.content_hash();
-            assert!(seen.insert(hash as u64), "low lane collides at {i}");
-            assert!(
-                seen.insert((hash >> 64) as u64),
-                "high lane collides at {i}"
-            );
+            assert!(seen.insert(hash.low), "low lane collides at {i}");
+            assert!(seen.insert(hash.high), "high lane collides at {i}");
         }
     }
 

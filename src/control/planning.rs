@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn planning_once_needs_no_thread() {
         let outcome = plan_once(settings(), [update("file", 1, &route("a"))]);
-        let key = (Kind::HttpRouter, Arc::from("r@file"));
-        assert!(outcome.planned.published.objects.contains_key(&key));
+        let published = outcome.planned.published;
+        assert!(published.object(Kind::HttpRouter, "r@file").is_some());
     }
 }

@@ -49,12 +49,12 @@ impl Exchange<'_> {
             let elapsed = self.local.io.now().saturating_since(started);
             let body_kept = framed.is_empty() || self.request_body.is_spooled();
             let method = original.method_bytes();
-            if matches!(reply, Reply::Tunnel(_))
+            if matches!(reply, Reply::Tunnel)
                 || !retry.should_retry(attempt, elapsed, method, body_kept, failure)
             {
                 return reply;
             }
-            drop(reply);
+            self.upstream = None;
             let pause = retry.backoff(attempt, self.local.io.random());
             if !pause.is_zero() {
                 self.local.io.sleep(pause).await;
@@ -84,7 +84,7 @@ impl Exchange<'_> {
         let (true, Some(pages)) = (errors.matches(status), pages) else {
             return reply;
         };
-        drop(reply);
+        self.upstream = None;
         let original = kept.map_or_else(|| self.request.clone(), |head| *head);
         errors.error_path(status, &original, self.peer.is_tls(), self.bytes);
         let authority = original.authority().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Exchange<'_> {
         self.request_read = read;
         *self.request = original;
         let reply = match result {
-            Ok(Reply::Tunnel(_)) => self.fail(Cause::Internal),
+            Ok(Reply::Tunnel) => self.fail(Cause::Internal),
             Ok(reply) => reply,
             Err(cause) => self.fail(cause),
         };
@@ -118,6 +118,7 @@ impl Exchange<'_> {
         if !matches!(self.response.body, BodyLength::Length(_)) {
             self.response.body = BodyLength::None;
         }
+        self.upstream = None;
         Reply::Fixed(Cow::Borrowed(b""))
     }
 
@@ -141,7 +142,7 @@ impl Exchange<'_> {
         let mut number = 1;
         loop {
             let reply = match self.run_nested(snapshot, route, inner).await {
-                Reply::Upstream(reply) => self.hold(reply, limit).await,
+                Reply::Upstream => self.hold(limit).await,
                 reply => reply,
             };
             let status = self.response.status;
@@ -150,7 +151,7 @@ impl Exchange<'_> {
                 status,
                 method: original.method_bytes(),
             };
-            if matches!(reply, Reply::Tunnel(_)) || !buffering.should_retry(&attempt, has_body) {
+            if matches!(reply, Reply::Tunnel) || !buffering.should_retry(&attempt, has_body) {
                 return reply;
             }
             number += 1;
@@ -161,16 +162,19 @@ impl Exchange<'_> {
     }
 
     /// Reads a response body into memory.
-    async fn hold(&mut self, reply: UpstreamReply, limit: u64) -> Reply {
-        let UpstreamReply {
+    async fn hold(&mut self, limit: u64) -> Reply {
+        let Some(UpstreamReply {
             stream,
             pool,
             mut body,
             length,
             upload,
             reusable,
-            ..
-        } = reply;
+            _in_flight,
+        }) = self.upstream.take()
+        else {
+            unreachable!("an origin's reply is kept until it is delivered")
+        };
         if length.is_some_and(|length| length > limit) {
             return self.fail(Cause::Internal);
         }

@@ -236,19 +236,20 @@ impl Exchange<'_> {
         let found = {
             let request = RouteRequest {
                 head: self.request,
+                host: std::str::from_utf8(self.request.host()).unwrap_or_default(),
                 client: self.peer.ip(),
             };
-            table.lookup(&request, &mut self.local.regex.borrow_mut())
+            table.find(&request, &mut self.local.regex.borrow_mut())
         };
         let Some(route) = found else {
             self.notes.wanted = self.entry_point.access_log && self.local.records.is_on();
             return self.fail(Cause::NoRoute);
         };
-        if route.access_log && self.local.records.is_on() {
+        if route.value.access_log && self.local.records.is_on() {
             self.notes.wanted = true;
-            self.notes.router = Some(route.name.clone());
+            self.notes.router = Some(route.order.name.clone());
         }
-        if let Some(denied) = &route.encoded_characters
+        if let Some(denied) = &route.value.encoded_characters
             && !denied.allows(self.request.path())
         {
             return self.fail(Cause::EncodedCharacter);
@@ -267,12 +268,13 @@ impl Exchange<'_> {
 /// A request as rules see it.
 struct RouteRequest<'a> {
     head: &'a RequestHead,
+    host: &'a str,
     client: IpAddr,
 }
 
 impl rules::Request for RouteRequest<'_> {
     fn host(&self) -> &str {
-        std::str::from_utf8(self.head.host()).unwrap_or_default()
+        self.host
     }
 
     fn path(&self) -> &[u8] {

@@ -35,7 +35,7 @@ impl Exchange<'_> {
     /// Sends the reply. `close` asks for the end of the connection whatever the reply.
     pub(crate) async fn deliver(&mut self, reply: Reply, close: bool) -> After {
         self.notes.status = self.response.status;
-        if !matches!(reply, Reply::Tunnel(_)) {
+        if !matches!(reply, Reply::Tunnel) {
             self.drain_request().await;
         }
         // Earlier answers that nobody reads are the back-pressure on a client that pipelines.
@@ -46,8 +46,8 @@ impl Exchange<'_> {
         }
         let after = match reply {
             Reply::Fixed(body) => self.deliver_fixed(body, close),
-            Reply::Upstream(reply) => self.deliver_upstream(reply, close).await,
-            Reply::Tunnel(reply) => self.deliver_tunnel(reply).await,
+            Reply::Upstream => self.deliver_upstream(close).await,
+            Reply::Tunnel => self.deliver_tunnel().await,
         };
         self.write_record();
         after
@@ -101,8 +101,8 @@ impl Exchange<'_> {
         }
     }
 
-    async fn deliver_upstream(&mut self, reply: UpstreamReply, close: bool) -> After {
-        let UpstreamReply {
+    async fn deliver_upstream(&mut self, close: bool) -> After {
+        let Some(UpstreamReply {
             stream,
             pool,
             body,
@@ -110,7 +110,10 @@ impl Exchange<'_> {
             mut upload,
             reusable,
             _in_flight,
-        } = reply;
+        }) = self.upstream.take()
+        else {
+            unreachable!("an origin's reply is kept until it is delivered")
+        };
         hop::prepare_response(self.response);
         let endless = !self.response.reframe(self.request.version);
         let keep_alive = !close && !endless && self.request.keep_alive && self.request_read;
@@ -153,14 +156,17 @@ impl Exchange<'_> {
         }
     }
 
-    async fn deliver_tunnel(&mut self, reply: UpstreamReply) -> After {
+    async fn deliver_tunnel(&mut self) -> After {
+        let Some(reply) = self.upstream.take() else {
+            unreachable!("an origin's reply is kept until it is delivered")
+        };
         self.local.stats.count(|s| &s.tunnels);
         hop::prepare_response(self.response);
         let mut head = self.local.io.buffer();
         self.write_head(true, &mut head);
         self.downstream.queue(head.freeze());
         self.downstream.set_deadline(None);
-        let moved = tunnel::join(self.downstream, &reply.stream).await;
+        let moved = Box::pin(tunnel::join(self.downstream, &reply.stream)).await;
         self.notes.request_bytes = moved.up;
         self.notes.response_bytes = moved.down;
         After::Close

@@ -51,14 +51,15 @@ pub(crate) struct UpstreamReply {
     pub(crate) _in_flight: InFlight,
 }
 
-/// What came of forwarding. The head is in the exchange's `response`.
+/// What came of forwarding. The head is in the exchange's `response`; what an origin's reply needs
+/// further is in its `upstream`, where it stays instead of being handed through many futures.
 pub(crate) enum Reply {
     /// A text of the proxy's own.
     Fixed(Cow<'static, [u8]>),
     /// From an origin.
-    Upstream(UpstreamReply),
+    Upstream,
     /// From an origin that switched protocols.
-    Tunnel(UpstreamReply),
+    Tunnel,
 }
 
 /// How the exchange stands towards `Expect: 100-continue`.
@@ -77,6 +78,7 @@ impl Exchange<'_> {
         snapshot: &Snapshot,
         slot: ServiceSlot,
     ) -> Result<Reply, Cause> {
+        self.upstream = None;
         let service = snapshot.service(slot).ok_or(Cause::Internal)?;
         if self.notes.wanted {
             self.notes.service = Some(service.name.clone());
@@ -133,7 +135,9 @@ impl Exchange<'_> {
         loop {
             let (stream, reused) = match pooled.take() {
                 Some(stream) => (stream, true),
-                None => (dial(local, server, transport).await?, false),
+                // Boxed, so that the large future of a rare step does not make every exchange's
+                // future large: it is moved when the exchange begins.
+                None => (Box::pin(dial(local, server, transport)).await?, false),
             };
             local
                 .stats
@@ -141,11 +145,11 @@ impl Exchange<'_> {
             let (mut upload, start) = self.request_body.start(self.request.body);
             match self.attempt(&stream, transport, &mut upload, start).await {
                 Ok(upgraded) => {
-                    let reply = self.reply(stream, pool, upload, in_flight);
+                    self.keep_reply(stream, pool, upload, in_flight);
                     return Ok(if upgraded {
-                        Reply::Tunnel(reply)
+                        Reply::Tunnel
                     } else {
-                        Reply::Upstream(reply)
+                        Reply::Upstream
                     });
                 }
                 Err(Cause::UpstreamClosed) if reused && self.is_replayable() => {
@@ -247,7 +251,9 @@ impl Exchange<'_> {
             self.forward_interim();
             self.partial.clear();
         }
-        upstream.set_deadline(None);
+        if timeout > Duration::ZERO {
+            upstream.set_deadline(None);
+        }
         if self.response.status == 101 {
             if !(self.request.upgrade && self.response.upgrade) {
                 return Err(Cause::MalformedResponse(ResponseError::StatusLine));
@@ -269,8 +275,18 @@ impl Exchange<'_> {
             let downstream = self.downstream;
             return poll_fn(|cx| poll_event(cx, downstream, upstream, upload)).await;
         }
-        // A client that waits for 100 Continue: whatever happens first of an answer, its body after
-        // all, or the end of the grace.
+        // Boxed as dialling is.
+        Box::pin(self.await_word(upstream, waits, grace)).await
+    }
+
+    /// A client waits for 100 Continue: whatever happens first of an answer, its body after all, or
+    /// the end of the grace.
+    async fn await_word(
+        &mut self,
+        upstream: &Stream,
+        waits: &mut Continue,
+        grace: crate::io::Instant,
+    ) -> Result<Event, Cause> {
         let downstream = self.downstream;
         let waiting = poll_fn(|cx| {
             if let Poll::Ready(readable) = upstream.poll_readable(cx) {
@@ -320,20 +336,14 @@ impl Exchange<'_> {
         self.downstream.queue(head.freeze());
     }
 
-    fn reply(
-        &mut self,
-        stream: Stream,
-        pool: Rc<Pool>,
-        upload: Pump,
-        in_flight: InFlight,
-    ) -> UpstreamReply {
+    fn keep_reply(&mut self, stream: Stream, pool: Rc<Pool>, upload: Pump, in_flight: InFlight) {
         self.notes.origin_status = Some(self.response.status);
         let length = match self.response.body {
             BodyLength::Length(length) => Some(length),
             BodyLength::None => Some(0),
             BodyLength::Chunked | BodyLength::UntilClose => None,
         };
-        UpstreamReply {
+        self.upstream = Some(UpstreamReply {
             reusable: self.response.keep_alive && self.response.body != BodyLength::UntilClose,
             body: BodyDecoder::new(self.response.body, &self.entry_point.limits),
             length,
@@ -341,7 +351,7 @@ impl Exchange<'_> {
             stream,
             pool,
             _in_flight: in_flight,
-        }
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::connection::Scratch;
-use super::forward::Reply;
+use super::forward::{Reply, UpstreamReply};
 use super::head::PartialHead;
 use super::local::Local;
 use super::pump::{Framing, Pump};
@@ -44,6 +44,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) request_read: bool,
     /// `Some`: an `errors` around wants to know the head as it was before the hop upstream.
     pub(crate) head_for_hop: Option<Option<Box<RequestHead>>>,
+    /// The origin's side of a [`Reply::Upstream`] or [`Reply::Tunnel`], until it is delivered.
+    pub(crate) upstream: Option<UpstreamReply>,
     /// Why the last attempt to forward had no answer from a server.
     pub(crate) failure: Option<Cause>,
 }
@@ -87,18 +89,21 @@ impl<'a> Exchange<'a> {
             notes: &mut scratch.notes,
             request_read: false,
             head_for_hop: None,
+            upstream: None,
             failure: None,
         }
     }
 
     /// Runs the route. Always ends in an answer; its head is in `response`.
     pub(crate) async fn run(&mut self, snapshot: &Snapshot, route: &Route) -> Reply {
-        if route.has_around {
-            return self.run_nested(snapshot, route, &route.middlewares).await;
+        if route.value.has_around {
+            return self
+                .run_nested(snapshot, route, &route.value.middlewares)
+                .await;
         }
         let mut passed = 0;
         let mut answer = None;
-        for &slot in &route.middlewares {
+        for &slot in &route.value.middlewares {
             let Some(named) = snapshot.middleware(slot) else {
                 answer = Some(self.fail(Cause::Internal));
                 break;
@@ -115,7 +120,7 @@ impl<'a> Exchange<'a> {
             Some(reply) => reply,
             None => self.forward_or_fail(snapshot, route).await,
         };
-        for &slot in route.middlewares[..passed].iter().rev() {
+        for &slot in route.value.middlewares[..passed].iter().rev() {
             if let Some(named) = snapshot.middleware(slot) {
                 self.filter_response(named);
             }
@@ -159,7 +164,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn forward_or_fail(&mut self, snapshot: &Snapshot, route: &Route) -> Reply {
-        match self.forward(snapshot, route.service).await {
+        match self.forward(snapshot, route.value.service).await {
             Ok(reply) => reply,
             Err(cause) => {
                 self.failure = Some(cause);
@@ -177,7 +182,7 @@ impl<'a> Exchange<'a> {
                 Verdict::Respond(answer) => return Some(self.answer(answer)),
                 Verdict::Verify(job) => {
                     let (key, work) = job.into_parts();
-                    match self.local.offload.run(work).await {
+                    match Box::pin(self.local.offload.run(work)).await {
                         Ok(good) => self.local.memory.borrow_mut().auth.remember(key, good),
                         Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),
                     }
@@ -214,6 +219,7 @@ impl<'a> Exchange<'a> {
 
     /// The proxy's own answer to what went wrong.
     pub(crate) fn fail(&mut self, cause: Cause) -> Reply {
+        self.upstream = None;
         let answer = cause.answer();
         answer.fill(self.response);
         Reply::Fixed(Cow::Borrowed(answer.body.as_bytes()))

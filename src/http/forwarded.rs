@@ -114,7 +114,9 @@ pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, serve
     if is_missing(head, Token::XForwardedHost) {
         head.set_to_authority(Token::XForwardedHost);
     }
-    if head.fields.count(&Token::XForwardedFor) > 1 {
+    if head.fields.may_have(Token::XForwardedFor.bit())
+        && head.fields.count(&Token::XForwardedFor) > 1
+    {
         head.fields.join(&Token::XForwardedFor);
     }
     if !server.is_empty() {
@@ -168,9 +170,37 @@ impl IpText {
             text: [0; 45],
             length: 0,
         };
-        // The longest text of an address is 45 bytes, so that this cannot fail.
-        let _ = write!(text, "{ip}");
+        match ip {
+            // Made for every request: the formatting machinery costs ten times as much.
+            IpAddr::V4(ip) => {
+                let [first, rest @ ..] = ip.octets();
+                text.push_number(first);
+                for octet in rest {
+                    text.push(b'.');
+                    text.push_number(octet);
+                }
+            }
+            // The longest text of an address is 45 bytes, so that this cannot fail.
+            IpAddr::V6(ip) => {
+                let _ = write!(text, "{ip}");
+            }
+        }
         text
+    }
+
+    fn push_number(&mut self, number: u8) {
+        if number >= 100 {
+            self.push(b'0' + number / 100);
+        }
+        if number >= 10 {
+            self.push(b'0' + number / 10 % 10);
+        }
+        self.push(b'0' + number % 10);
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.text[usize::from(self.length)] = byte;
+        self.length += 1;
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -263,6 +293,21 @@ mod tests {
         ForwardedPolicy {
             insecure: true,
             ..ForwardedPolicy::default()
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_address_is_the_standard_one() {
+        for ip in [
+            "0.0.0.0",
+            "1.20.103.255",
+            "255.255.255.255",
+            "192.168.10.9",
+            "::1",
+            "2001:db8::10",
+        ] {
+            let peer = Peer::new(ip.parse().unwrap(), false, &ForwardedPolicy::default());
+            assert_eq!(peer.ip_text(), ip.as_bytes());
         }
     }
 

@@ -19,6 +19,8 @@ macro_rules! tokens {
         const ALL: &[Token] = &[$(Token::$variant,)+];
         /// The canonical spelling of every token, in declaration order.
         const NAMES: &[&str] = &[$($name,)+];
+        /// The same with the separator that follows a name in a line.
+        const LINE_STARTS: &[&str] = &[$(concat!($name, ": "),)+];
     };
 }
 
@@ -157,6 +159,12 @@ impl Token {
     /// The token of a header name, compared without regard to case; `None` for other names.
     #[inline]
     pub fn lookup(name: &[u8]) -> Option<Token> {
+        Token::lookup_spelled(name).map(|(token, _)| token)
+    }
+
+    /// As [`Token::lookup`], and whether `name` is spelled as [`Token::name`] is.
+    #[inline]
+    pub(crate) fn lookup_spelled(name: &[u8]) -> Option<(Token, bool)> {
         if name.is_empty() || name.len() > MAX_NAME {
             return None;
         }
@@ -166,11 +174,14 @@ impl Token {
             // `get` ends the search at a free slot: FREE is beyond the last token.
             let known = NAMES.get(usize::from(number))?.as_bytes();
             // Nearly all names come in one of the two spellings that compare fast.
-            let lower = LOWER
-                .get(usize::from(number))
-                .and_then(|lower| lower.get(..known.len()));
-            if known == name || lower == Some(name) || known.eq_ignore_ascii_case(name) {
-                return ALL.get(usize::from(number)).copied();
+            let canonical = known == name;
+            let lower = || {
+                let lower = LOWER.get(usize::from(number))?;
+                lower.get(..known.len())
+            };
+            if canonical || lower() == Some(name) || known.eq_ignore_ascii_case(name) {
+                let token = ALL.get(usize::from(number)).copied()?;
+                return Some((token, canonical));
             }
             slot = (slot + 1) % SLOTS;
         }
@@ -181,6 +192,12 @@ impl Token {
     #[inline]
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
+    }
+
+    /// The name and `": "`.
+    #[inline]
+    pub(crate) fn line_start(self) -> &'static str {
+        LINE_STARTS[self as usize]
     }
 
     /// Whether the field describes the connection, the framing or the authority. The codec emits

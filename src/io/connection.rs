@@ -134,6 +134,13 @@ pub(super) struct Active {
     pub(super) vector: super::send::Vector,
 }
 
+/// Working sets that wait to be used again. Boxed: a working set keeps its address, since the kernel is
+/// given pointers into it.
+pub(super) type SpareActives = Vec<Box<Active>>;
+
+/// The wakers of a connection that lost its waiters.
+pub(super) type Wakers = [Option<Waker>; 2];
+
 impl Active {
     fn new() -> Box<Active> {
         Box::new(Active {
@@ -148,6 +155,16 @@ impl Active {
             own_buffer: None,
             vector: super::send::Vector::new(),
         })
+    }
+
+    /// Gives up everything that is queued.
+    fn clear(&mut self) {
+        self.inbox.clear();
+        self.outbox.clear();
+        self.inbox_len = 0;
+        self.queued = 0;
+        self.in_flight = 0;
+        self.own_buffer = None;
     }
 
     /// Appends received bytes; small segments are copied behind each other, so that the memory
@@ -201,6 +218,20 @@ impl Connection {
             && self.shutdown == Shutdown::No
             && self.inbox_len() == 0
             && self.queued() == 0
+    }
+
+    /// The working set, taken from the spare ones if there is none.
+    #[inline]
+    pub(super) fn activate(&mut self, spare: &mut SpareActives) -> &mut Active {
+        self.active
+            .get_or_insert_with(|| spare.pop().unwrap_or_else(Active::new))
+    }
+
+    pub(super) fn take_wakers(&mut self) -> Wakers {
+        match &mut self.active {
+            Some(active) => [active.read_waker.take(), active.write_waker.take()],
+            None => Wakers::default(),
+        }
     }
 
     fn receive_token(&self, key: Key) -> Token {
@@ -257,13 +288,10 @@ impl Core {
     /// The connection's working set, taken from the spare ones if it has none.
     pub(super) fn activate(&mut self, key: Key) -> Option<&mut Active> {
         let connection = self.connections.get_mut(key)?;
-        if connection.active.is_none() {
-            connection.active = Some(self.spare_actives.pop().unwrap_or_else(Active::new));
-        }
-        connection.active.as_deref_mut()
+        Some(connection.activate(&mut self.spare_actives))
     }
 
-    /// Takes the working set away from a connection that has nothing to do.
+    /// Takes the working set away from a connection without a stream that has nothing to do.
     pub(super) fn deactivate_if_idle(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
@@ -276,16 +304,9 @@ impl Core {
         }
     }
 
-    fn keep_active(&mut self, mut active: Box<Active>) {
-        self.wakes.extend(active.read_waker.take());
-        self.wakes.extend(active.write_waker.take());
-        active.inbox.clear();
-        active.outbox.clear();
-        active.inbox_len = 0;
-        active.queued = 0;
-        active.in_flight = 0;
-        active.awaits_flush = false;
-        active.own_buffer = None;
+    /// Keeps an empty working set for the next connection that needs one.
+    fn keep_active(&mut self, active: Box<Active>) {
+        debug_assert!(active.inbox.is_empty() && active.outbox.is_empty());
         let capacity = active.inbox.capacity().max(active.outbox.capacity());
         if self.spare_actives.len() < SPARE_ACTIVES && capacity <= SPARE_QUEUE_CAPACITY {
             self.spare_actives.push(active);
@@ -469,19 +490,13 @@ impl Core {
             }
             Phase::Doomed | Phase::Closing => return,
         }
-        let limit = self.config.inbox_limit;
-        let Some(active) = self.activate(key) else {
-            return;
-        };
+        let multishot = connection.receive == Receive::Multishot;
+        let active = connection.activate(&mut self.spare_actives);
         active.push_received(chunk);
-        let (full, waker) = (active.inbox_len >= limit, active.read_waker.take());
-        self.wakes.extend(waker);
-        if full
-            && self
-                .connections
-                .get(key)
-                .is_some_and(|c| c.receive == Receive::Multishot)
-        {
+        if let Some(waker) = active.read_waker.take() {
+            self.wakes.push(waker);
+        }
+        if active.inbox_len >= self.config.inbox_limit && multishot {
             self.stats.inbox_pauses.add(1);
             self.drain_receive(key);
         }
@@ -644,7 +659,10 @@ impl Core {
             self.driver.reset_on_close(connection.fd);
         }
         self.driver.close(connection.fd);
-        if let Some(active) = connection.active.take() {
+        let wakers = connection.take_wakers();
+        self.wakes.extend(wakers.into_iter().flatten());
+        if let Some(mut active) = connection.active.take() {
+            active.clear();
             self.keep_active(active);
         }
         if connection.group == Group::Downstream {

@@ -17,7 +17,7 @@ use super::accept::{Accepted, Listener};
 use super::buffer::Pool;
 use super::config::ReactorConfig;
 use super::connect::Connecting;
-use super::connection::{Active, Connection};
+use super::connection::{Connection, SpareActives};
 use super::driver::{Completion, Driver, Group, Kind, Token, Wait};
 use super::instant::Instant;
 use super::notify::Notifier;
@@ -57,11 +57,7 @@ pub(super) struct Core {
 
     pub(super) connections: Slab<Connection>,
     /// Unused working sets of connections, kept for reuse.
-    #[expect(
-        clippy::vec_box,
-        reason = "a working set keeps its address: the kernel is given pointers into it"
-    )]
-    pub(super) spare_actives: Vec<Box<Active>>,
+    pub(super) spare_actives: SpareActives,
     /// Connections with bytes to send that no send carries yet.
     pub(super) unsent: Vec<Key>,
     pub(super) unsent_scratch: Vec<Key>,
@@ -99,14 +95,14 @@ impl Core {
             stats,
             now: Instant::ZERO,
             wheel: Wheel::new(),
-            fired: Vec::new(),
+            fired: Vec::with_capacity(64),
             completions: Vec::with_capacity(256),
             wakes: Vec::with_capacity(256),
             connections: Slab::new(),
             spare_actives: Vec::new(),
             unsent: Vec::with_capacity(64),
             unsent_scratch: Vec::with_capacity(64),
-            closing: VecDeque::new(),
+            closing: VecDeque::with_capacity(64),
             starved_heads: VecDeque::new(),
             starved: VecDeque::new(),
             ready: ReadyQueue::default(),

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::connection::{Phase, Receive};
+use super::connection::{Phase, Receive, Wakers};
 use super::core::Core;
 use super::instant::Instant;
 use super::reactor::Handle;
@@ -80,28 +80,29 @@ impl Core {
         }
     }
 
-    /// Prepares a connection for a life without a stream: ordinary receiving, no working set.
-    fn park(&mut self, key: Key, phase: Phase, deadline: Instant) {
+    /// Prepares a connection for a life without a stream: ordinary receiving, no working set. Its
+    /// wakers belong to nobody who waits; they are returned to be dropped outside of the borrow.
+    #[must_use]
+    fn park(&mut self, key: Key, phase: Phase, deadline: Instant) -> Wakers {
         let Some(connection) = self.connections.get_mut(key) else {
-            return;
+            return Wakers::default();
         };
         connection.phase = phase;
         connection.bulk = false;
-        if let Some(active) = &mut connection.active {
-            self.wakes.extend(active.read_waker.take());
-            self.wakes.extend(active.write_waker.take());
-        }
+        let wakers = connection.take_wakers();
         if connection.receive == Receive::Owned {
             self.drain_receive(key);
         }
         self.set_deadline(key, deadline);
         self.arm_receive(key);
         self.deactivate_if_idle(key);
+        wakers
     }
 
-    pub(super) fn park_downstream(&mut self, key: Key, deadline: Instant) {
+    #[must_use]
+    pub(super) fn park_downstream(&mut self, key: Key, deadline: Instant) -> Wakers {
         let Some(connection) = self.connections.get_mut(key) else {
-            return;
+            return Wakers::default();
         };
         if connection.inbox_len() > 0 {
             connection.phase = Phase::Ready;
@@ -111,18 +112,20 @@ impl Core {
             self.doom(key);
         } else {
             self.stats.parked_downstream.add(1);
-            self.park(key, Phase::ParkedDownstream, deadline);
+            return self.park(key, Phase::ParkedDownstream, deadline);
         }
+        Wakers::default()
     }
 
-    pub(super) fn park_upstream(&mut self, key: Key, deadline: Instant) {
+    #[must_use]
+    pub(super) fn park_upstream(&mut self, key: Key, deadline: Instant) -> Wakers {
         if !self.connections.get(key).is_some_and(|c| c.is_clean()) {
             self.stats.parked_upstream_lost.add(1);
             self.doom(key);
-            return;
+            return Wakers::default();
         }
         self.stats.parked_upstream.add(1);
-        self.park(key, Phase::ParkedUpstream, deadline);
+        self.park(key, Phase::ParkedUpstream, deadline)
     }
 
     fn unpark(&mut self, key: Key) -> bool {

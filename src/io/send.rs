@@ -5,7 +5,7 @@
 //! there until it has completed; chunks queued meanwhile wait behind them.
 
 use super::buffer::{Buffer, Chunk};
-use super::connection::{Phase, Shutdown};
+use super::connection::{Connection, Phase, Shutdown};
 use super::core::Core;
 use super::driver::{Kind, Op, Token};
 use super::slab::Key;
@@ -42,25 +42,33 @@ impl Vector {
     }
 }
 
+impl Connection {
+    /// Puts the connection into the list of those with something to send.
+    fn mark_unsent(&mut self, key: Key, unsent: &mut Vec<Key>) {
+        if !self.unsent && !self.sending {
+            self.unsent = true;
+            unsent.push(key);
+        }
+    }
+}
+
 impl Core {
     /// Queues a chunk; it leaves at the end of the turn, or after the send in flight.
     pub(super) fn queue(&mut self, key: Key, chunk: Chunk) {
         if chunk.is_empty() {
             return;
         }
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         // A broken connection takes nothing more; its owner learns it from the next poll.
         if connection.is_broken() || connection.shutdown != Shutdown::No {
             return;
         }
-        let Some(active) = self.activate(key) else {
-            return;
-        };
+        let active = connection.activate(&mut self.spare_actives);
         active.queued += chunk.len();
         active.outbox.push_back(chunk);
-        self.mark_unsent(key);
+        connection.mark_unsent(key, &mut self.unsent);
     }
 
     /// Copies bytes behind what is queued: into the last chunk if it has room and is not in flight.
@@ -84,16 +92,6 @@ impl Core {
         let mut buffer = Buffer::new(&self.pool, self.config.downstream_buffers.size);
         buffer.extend_from_slice(bytes);
         self.queue(key, buffer.freeze());
-    }
-
-    fn mark_unsent(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key)
-            && !connection.unsent
-            && !connection.sending
-        {
-            connection.unsent = true;
-            self.unsent.push(key);
-        }
     }
 
     /// Submits one send for each connection with queued chunks and none in flight.
@@ -185,13 +183,15 @@ impl Core {
         } else {
             queued < send_limit
         };
-        if satisfied {
-            self.wakes.extend(active.write_waker.take());
+        if satisfied && let Some(waker) = active.write_waker.take() {
+            self.wakes.push(waker);
         }
         if queued > 0 {
-            self.mark_unsent(key);
+            connection.mark_unsent(key, &mut self.unsent);
         } else {
-            self.after_flush(key);
+            if connection.shutdown != Shutdown::No {
+                self.after_flush(key);
+            }
             if phase == Phase::ParkedDownstream {
                 self.deactivate_if_idle(key);
             }

@@ -13,7 +13,7 @@ macro_rules! counters {
 
         impl Stats {
             /// Every counter's name and present value, in declaration order.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone + use<> {
                 [$((stringify!($name), self.$name.get()),)*].into_iter()
             }
         }

@@ -31,7 +31,7 @@ pub struct Stream {
 
 impl Stream {
     pub(super) fn new(handle: Handle, key: Key) -> Stream {
-        handle.stats().streams.add(1);
+        handle.counters().streams.add(1);
         Stream { handle, key }
     }
 
@@ -53,7 +53,7 @@ impl Stream {
         let stream = std::mem::ManuallyDrop::new(self);
         // SAFETY: read once; `ManuallyDrop` keeps the original from being dropped.
         let handle = unsafe { std::ptr::read(&stream.handle) };
-        handle.stats().streams.sub(1);
+        handle.counters().streams.sub(1);
         (handle, stream.key)
     }
 
@@ -306,7 +306,8 @@ impl Stream {
     /// deadline closes it. If bytes wait already it is ready at once.
     pub fn park_downstream(self, deadline: Instant) {
         let (handle, key) = self.release();
-        handle.core().park_downstream(key, deadline);
+        let wakers = handle.core().park_downstream(key, deadline);
+        drop(wakers);
     }
 
     /// Leaves an idle upstream connection to the reactor, to be taken back with
@@ -314,14 +315,15 @@ impl Stream {
     /// stream that is not clean is closed at once, and its id names nothing.
     pub fn park_upstream(self, deadline: Instant) -> ParkedId {
         let (handle, key) = self.release();
-        handle.core().park_upstream(key, deadline);
+        let wakers = handle.core().park_upstream(key, deadline);
+        drop(wakers);
         ParkedId(key)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.handle.stats().streams.sub(1);
+        self.handle.counters().streams.sub(1);
         self.handle.core().abandon(self.key);
     }
 }

@@ -16,7 +16,7 @@ use crate::exchange::EntryPointSettings;
 use crate::http::query::apply_semicolons;
 use crate::http::{FieldName, Method, RequestHead};
 use crate::router::RouteTable;
-use crate::router::snapshot::{Route, Snapshot};
+use crate::router::snapshot::{Destination, Route, Snapshot};
 use crate::rules::{self, Clause, RegexCaches, Syntax};
 use crate::service::{Internal, ServiceKind, Strategy};
 
@@ -176,7 +176,7 @@ pub fn explain(
         (&routes.http, &routes.https)
     };
     let mut caches = RegexCaches::new();
-    let chosen = asked.lookup(&request, &mut caches).cloned();
+    let chosen = asked.find(&request, &mut caches).cloned();
     let mut explained = Explained {
         generation: published.generation,
         entry_point: settings.name.to_string(),
@@ -345,6 +345,7 @@ fn explain_router(
     caches: &mut RegexCaches,
 ) -> ExplainedRouter {
     let middlewares = route
+        .value
         .middlewares
         .iter()
         .filter_map(|slot| snapshot.middleware(*slot));
@@ -352,7 +353,7 @@ fn explain_router(
         name: middleware.name.to_string(),
         r#type: middleware.middleware.type_name(),
     });
-    let service = snapshot.service(route.service);
+    let service = snapshot.service(route.value.service);
     let (kind, servers) = match service.map(|service| &service.kind) {
         Some(ServiceKind::LoadBalancer(balancer)) => {
             let servers = balancer.servers.iter().map(|server| ExplainedServer {
@@ -376,9 +377,9 @@ fn explain_router(
         None => ("nothing", Vec::new()),
     };
     ExplainedRouter {
-        name: route.name.to_string(),
+        name: route.order.name.to_string(),
         rule: route.rule.source().to_owned(),
-        priority: route.priority,
+        priority: route.order.priority,
         decision: route.rule.explain(request, caches).to_string(),
         middlewares: middlewares.collect(),
         service: ExplainedService {
@@ -406,10 +407,12 @@ const MISS: usize = 3;
 
 impl Runners<'_> {
     /// The routers of the table that was asked.
-    fn ask(&mut self, table: &RouteTable<Arc<Route>>) {
-        for entry in table.iter().take(MAX_EXPLAINED) {
-            let route = &entry.value;
-            if self.chosen.is_some_and(|chosen| chosen.name == route.name) {
+    fn ask(&mut self, table: &RouteTable<Destination>) {
+        for route in table.iter().take(MAX_EXPLAINED) {
+            if self
+                .chosen
+                .is_some_and(|chosen| chosen.order.name == route.order.name)
+            {
                 continue;
             }
             let root = route.rule.explain(self.request, &mut self.caches).root;
@@ -423,8 +426,8 @@ impl Runners<'_> {
     }
 
     /// The routers of the same entry point that take the other kind of connections.
-    fn ask_other(&mut self, table: &RouteTable<Arc<Route>>, tls: bool) {
-        let Some(route) = table.lookup(self.request, &mut self.caches).cloned() else {
+    fn ask_other(&mut self, table: &RouteTable<Destination>, tls: bool) {
+        let Some(route) = table.find(self.request, &mut self.caches).cloned() else {
             return;
         };
         let reason = if tls {
@@ -437,11 +440,8 @@ impl Runners<'_> {
 
     /// Routers that would match if they were not disabled.
     fn ask_disabled(&mut self, published: &Published, entry_point: &str) {
-        let routers = published
-            .objects
-            .iter()
-            .filter(|((kind, _), _)| *kind == Kind::HttpRouter);
-        for (_, status) in routers.take(MAX_EXPLAINED) {
+        let routers = published.objects_of(Kind::HttpRouter);
+        for status in routers.take(MAX_EXPLAINED) {
             let (Status::Disabled, Some(Object::HttpRouter(config))) =
                 (status.status, &status.object)
             else {
@@ -478,23 +478,23 @@ impl Runners<'_> {
         let Some(chosen) = self.chosen else {
             return "matches".to_owned();
         };
-        if route.priority != chosen.priority {
+        if route.order.priority != chosen.order.priority {
             return format!(
                 "matches too, but its priority {} is below {}",
-                route.priority, chosen.priority
+                route.order.priority, chosen.order.priority
             );
         }
         format!(
             "matches too with the same priority {}; the provider's precedence, then the name decides",
-            route.priority
+            route.order.priority
         )
     }
 
     fn push(&mut self, nearness: usize, route: &Route, matches: bool, reason: String) {
         let runner = RunnerUp {
-            name: route.name.to_string(),
+            name: route.order.name.to_string(),
             rule: route.rule.source().to_owned(),
-            priority: route.priority,
+            priority: route.order.priority,
             matches,
             reason,
         };

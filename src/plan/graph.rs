@@ -4,10 +4,13 @@
 //! there, so that the object's arrival finds its dependants. Nodes are cheap and reused; an edge costs
 //! four bytes on either side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 
 use crate::config::dynamic::Kind;
 
@@ -19,7 +22,8 @@ pub(super) type NodeId = u32;
 pub(super) struct Graph<T> {
     nodes: Vec<Node<T>>,
     free: Vec<NodeId>,
-    index: BTreeMap<Kind, FxHashMap<Arc<str>, NodeId>>,
+    /// By the hash of kind and name, which the nodes hold.
+    index: HashTable<NodeId>,
 }
 
 /// An object, or a name that is referred to.
@@ -31,7 +35,7 @@ pub(super) struct Node<T> {
     pub(super) name: Arc<str>,
     /// What is known of it.
     pub(super) data: T,
-    references: Box<[NodeId]>,
+    references: IdList,
     referrers: IdSet,
 }
 
@@ -40,7 +44,7 @@ impl<T> Default for Graph<T> {
         Self {
             nodes: Vec::new(),
             free: Vec::new(),
-            index: BTreeMap::new(),
+            index: HashTable::new(),
         }
     }
 }
@@ -48,7 +52,8 @@ impl<T> Default for Graph<T> {
 impl<T: Default> Graph<T> {
     /// The node of an object or name, if there is one.
     pub(super) fn find(&self, kind: Kind, name: &str) -> Option<NodeId> {
-        self.index.get(&kind)?.get(name).copied()
+        let is_it = |&id: &NodeId| self.nodes[id as usize].is(kind, name);
+        self.index.find(hash(kind, name), is_it).copied()
     }
 
     /// The node of a name, made if there is none.
@@ -72,7 +77,7 @@ impl<T: Default> Graph<T> {
             kind,
             name: Arc::clone(&name),
             data: T::default(),
-            references: Box::default(),
+            references: IdList::default(),
             referrers: IdSet::Empty,
         };
         let id = match self.free.pop() {
@@ -86,7 +91,9 @@ impl<T: Default> Graph<T> {
                 id
             }
         };
-        self.index.entry(kind).or_default().insert(name, id);
+        let nodes = &self.nodes;
+        self.index
+            .insert_unique(hash(kind, &name), id, |&id| nodes[id as usize].hash());
         id
     }
 
@@ -124,22 +131,18 @@ impl<T: Default> Graph<T> {
     ) {
         references.sort_unstable();
         references.dedup();
-        if *self.nodes[id as usize].references == *references {
+        let node = &mut self.nodes[id as usize];
+        if *node.references == *references {
             return;
         }
-        let old = std::mem::replace(&mut self.nodes[id as usize].references, references.into());
-        for &target in &old {
-            if self.nodes[id as usize]
-                .references
-                .binary_search(&target)
-                .is_err()
-            {
+        let old = std::mem::replace(&mut node.references, IdList::new(&references));
+        for &target in &*old {
+            if references.binary_search(&target).is_err() {
                 self.nodes[target as usize].referrers.remove(id);
                 changed(target);
             }
         }
-        for at in 0..self.nodes[id as usize].references.len() {
-            let target = self.nodes[id as usize].references[at];
+        for target in references {
             if old.binary_search(&target).is_err() {
                 self.nodes[target as usize].referrers.insert(id);
                 changed(target);
@@ -151,8 +154,8 @@ impl<T: Default> Graph<T> {
     pub(super) fn remove(&mut self, id: NodeId) {
         let node = &mut self.nodes[id as usize];
         debug_assert!(node.references.is_empty() && matches!(node.referrers, IdSet::Empty));
-        if let Some(names) = self.index.get_mut(&node.kind) {
-            names.remove(&node.name);
+        if let Ok(place) = self.index.find_entry(node.hash(), |&other| other == id) {
+            place.remove();
         }
         node.data = T::default();
         node.name = "".into();
@@ -167,18 +170,83 @@ impl<T: Default> Graph<T> {
 
     /// Every node, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<T>)> {
-        let ids = self.index.values().flat_map(FxHashMap::values);
-        ids.map(|&id| (id, self.node(id)))
+        self.index.iter().map(|&id| (id, self.node(id)))
     }
 
     /// How many nodes there are.
     pub(super) fn len(&self) -> usize {
-        self.index.values().map(FxHashMap::len).sum()
+        self.index.len()
     }
 
     /// Makes room for `additional` more nodes.
     pub(super) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
+        let nodes = &self.nodes;
+        self.index
+            .reserve(additional, |&id| nodes[id as usize].hash());
+    }
+}
+
+impl<T> Node<T> {
+    fn is(&self, kind: Kind, name: &str) -> bool {
+        self.kind == kind && *self.name == *name
+    }
+
+    fn hash(&self) -> u64 {
+        hash(self.kind, &self.name)
+    }
+}
+
+fn hash(kind: Kind, name: &str) -> u64 {
+    FxBuildHasher.hash_one((kind, name))
+}
+
+/// Nodes in order. Most nodes refer to a model and a service at most, which needs no allocation.
+#[derive(Debug)]
+enum IdList {
+    Few {
+        len: u8,
+        ids: [NodeId; 2],
+    },
+    // Boxed because there is one of these per node and few are many.
+    #[expect(clippy::box_collection)]
+    Many(Box<Vec<NodeId>>),
+}
+
+impl IdList {
+    fn new(ids: &[NodeId]) -> Self {
+        match *ids {
+            [] => Self::default(),
+            [one] => Self::Few {
+                len: 1,
+                ids: [one, 0],
+            },
+            [one, two] => Self::Few {
+                len: 2,
+                ids: [one, two],
+            },
+            _ => Self::Many(Box::new(ids.to_vec())),
+        }
+    }
+}
+
+impl Default for IdList {
+    fn default() -> Self {
+        Self::Few {
+            len: 0,
+            ids: [0; 2],
+        }
+    }
+}
+
+impl Deref for IdList {
+    type Target = [NodeId];
+
+    fn deref(&self) -> &[NodeId] {
+        match self {
+            Self::Few { len, ids } => &ids[..usize::from(*len)],
+            Self::Many(ids) => ids,
+        }
     }
 }
 
@@ -231,6 +299,13 @@ impl IdSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_small() {
+        assert_eq!(size_of::<IdList>(), 16);
+        assert_eq!(size_of::<IdSet>(), 16);
+        assert_eq!(size_of::<Node<()>>(), 56);
+    }
 
     #[test]
     fn edges_are_kept_in_both_directions() {

@@ -29,6 +29,7 @@ mod server_url;
 mod service;
 mod settings;
 mod status;
+mod statuses;
 mod transport;
 mod verify;
 
@@ -51,6 +52,7 @@ pub use middleware::MAX_CHAIN_STEPS;
 pub use router::MAX_USER_PRIORITY;
 pub use settings::{PlanSettings, ReadFile};
 pub use status::{EntryPointSet, ObjectStatus, Published, RouterStatus, Status, UsedBy};
+pub use statuses::ObjectStatuses;
 pub use verify::describe;
 
 /// What a change comes to.

@@ -1,11 +1,13 @@
 //! A router's configuration becomes routes: its own text, its entry points, their models, its references.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::dynamic::{HttpModel, HttpRouter, Kind, Object};
 use crate::http::encoded::EncodedCharacters;
-use crate::router::snapshot::Route;
+use crate::router::RouteOrder;
+use crate::router::snapshot::{Destination, Route};
 use crate::rules::{self, Rule, Syntax};
 
 use super::graph::{Graph, NodeId};
@@ -185,13 +187,27 @@ pub(super) fn references<'a>(
     references.map(move |(kind, name)| (kind, qualify(name, provider)))
 }
 
+/// What of the settings a route depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Providers' places in the order of routers.
+    pub(super) precedence: &'a BTreeMap<Arc<str>, u16>,
+    pub(super) log_internals: bool,
+}
+
+impl Context<'_> {
+    fn rank(self, provider: &str) -> u16 {
+        self.precedence.get(provider).copied().unwrap_or(u16::MAX)
+    }
+}
+
 /// Resolves an instance's references and builds its route. `before` is the instance's route so far; an
 /// equal one is kept.
 pub(super) fn resolve(
     draft: &Draft,
     split: &Split,
     issues: &Issues,
-    log_internals: bool,
+    context: Context<'_>,
     graph: &Graph<Item>,
     before: Option<&Instance>,
 ) -> Instance {
@@ -234,15 +250,20 @@ pub(super) fn resolve(
     let route = service
         .filter(|_| !is_disabled)
         .map(|(slot, service_name)| Route {
-            name: Arc::clone(&split.name),
+            order: RouteOrder {
+                priority: draft.priority,
+                provider_rank: context.rank(provider),
+                name: Arc::clone(&split.name),
+            },
             rule: Arc::clone(&draft.rule),
-            priority: draft.priority,
-            middlewares: middlewares.into(),
-            has_around,
-            service: slot,
-            encoded_characters: encoded_characters(&draft.config, model),
-            access_log: observability(&draft.config, model).access_logs != Some(false)
-                && (log_internals || provider_of(&service_name) != INTERNAL),
+            value: Destination {
+                middlewares: middlewares.into(),
+                has_around,
+                service: slot,
+                encoded_characters: encoded_characters(&draft.config, model),
+                access_log: observability(&draft.config, model).access_logs != Some(false)
+                    && (context.log_internals || provider_of(&service_name) != INTERNAL),
+            },
         });
     let is_tls = draft.config.tls.is_some() || model.is_some_and(|model| model.tls.is_some());
     errors.extend(issues.texts().cloned());
@@ -308,14 +329,7 @@ pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) 
 }
 
 fn is_same(a: &Route, b: &Route) -> bool {
-    Arc::ptr_eq(&a.rule, &b.rule)
-        && a.name == b.name
-        && a.priority == b.priority
-        && a.middlewares == b.middlewares
-        && a.has_around == b.has_around
-        && a.service == b.service
-        && a.encoded_characters == b.encoded_characters
-        && a.access_log == b.access_log
+    Arc::ptr_eq(&a.rule, &b.rule) && a.order == b.order && a.value == b.value
 }
 
 /// The entry point's refusals replace the router's (Traefik: same).

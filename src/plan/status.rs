@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdSet;
 
 use crate::config::dynamic::http::{RouterObservability, TraceVerbosity};
 use crate::config::dynamic::{HttpModel, HttpRouter, Kind, Object};
@@ -11,6 +11,7 @@ use crate::router::snapshot::Snapshot;
 
 use super::change::{NameConflict, ProviderState};
 use super::names::qualify;
+use super::statuses::ObjectStatuses;
 
 /// A published generation: the snapshot that shards read and the objects that it came from.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,7 @@ pub struct Published {
     /// What shards read.
     pub snapshot: Arc<Snapshot>,
     /// Every object by kind and qualified name, routers as models split them.
-    pub objects: OrdMap<(Kind, Arc<str>), Arc<ObjectStatus>>,
+    pub objects: ObjectStatuses,
     /// Every provider, by name.
     pub providers: Arc<[ProviderState]>,
     /// What is defined more than once, in a fixed order.
@@ -146,14 +147,12 @@ impl UsedBy {
 impl Published {
     /// An object by kind and qualified name.
     pub fn object(&self, kind: Kind, name: &str) -> Option<&Arc<ObjectStatus>> {
-        self.objects.get(&(kind, Arc::from(name)))
+        self.objects.get(kind, name)
     }
 
     /// Every object of a kind, by qualified name.
     pub fn objects_of(&self, kind: Kind) -> impl Iterator<Item = &Arc<ObjectStatus>> {
-        let from = (kind, Arc::from(""));
-        let objects = self.objects.range(from..).map(|(_, object)| object);
-        objects.take_while(move |object| object.kind == kind)
+        self.objects.of(kind)
     }
 }
 

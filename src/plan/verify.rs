@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
 
 use crate::router::RouteTable;
-use crate::router::snapshot::{Route, Snapshot};
+use crate::router::snapshot::{Destination, Snapshot};
 use crate::service::{LoadBalancer, PoolId, Server, ServerAddress, Service, ServiceKind};
 
 use super::Planner;
@@ -52,7 +51,7 @@ pub fn describe(published: &Published) -> String {
             ),
         );
     }
-    for object in published.objects.values() {
+    for object in published.objects.iter() {
         describe_status(&mut text, object);
     }
     for conflict in published.conflicts.iter() {
@@ -76,11 +75,11 @@ fn describe_table(
     text: &mut String,
     snapshot: &Snapshot,
     table_name: &str,
-    table: &RouteTable<Arc<Route>>,
+    table: &RouteTable<Destination>,
 ) {
-    for entry in table.iter() {
-        let route = &entry.value;
+    for route in table.iter() {
         let names = route
+            .value
             .middlewares
             .iter()
             .map(|slot| match snapshot.middleware(*slot) {
@@ -88,17 +87,17 @@ fn describe_table(
                 None => "(free slot)",
             });
         let names: Vec<_> = names.collect();
-        let service = service_name(snapshot, route.service);
+        let service = service_name(snapshot, route.value.service);
         line(
             text,
             format_args!(
                 "{table_name}: {} {} rule {:?} middlewares {names:?} around {} service {service} refuses {:?} logged {}",
-                route.priority,
-                route.name,
-                entry.rule.source(),
-                route.has_around,
-                route.encoded_characters,
-                route.access_log,
+                route.order.priority,
+                route.order.name,
+                route.rule.source(),
+                route.value.has_around,
+                route.value.encoded_characters,
+                route.value.access_log,
             ),
         );
     }

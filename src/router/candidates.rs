@@ -7,7 +7,7 @@ use super::group::Run;
 use super::order::{Route, RouteOrder};
 
 /// Lists merged at once. A request that more lists apply to (deeply nested prefixes) is served more slowly.
-const WAYS: usize = 16;
+const WAYS: usize = 8;
 
 /// Routes whose guards a request satisfies, in order, each once. Made by [`RouteTable::candidates`].
 #[derive(Debug)]

@@ -106,14 +106,18 @@ impl<T> RouteTable<T> {
         rule: Arc<Rule>,
         value: T,
     ) -> Option<Arc<Route<T>>> {
-        let old = self.remove(&order);
-        self.add(order, rule, value);
+        self.insert_shared(Arc::new(Route { order, rule, value }))
+    }
+
+    /// As [`insert`](Self::insert), for a router that is in several tables.
+    pub fn insert_shared(&mut self, route: Arc<Route<T>>) -> Option<Arc<Route<T>>> {
+        let old = self.remove(&route.order);
+        self.add(route);
         old
     }
 
     /// Adds a router whose order is not in the table.
-    fn add(&mut self, order: RouteOrder, rule: Arc<Rule>, value: T) {
-        let route = Arc::new(Route { order, rule, value });
+    fn add(&mut self, route: Arc<Route<T>>) {
         for guard in route.rule.guards() {
             self.file(guard, &route);
         }
@@ -228,17 +232,26 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// For bulk loading: sorts first, which makes every insertion cheap. Of equal orders the last one stays.
 impl<T> FromIterator<(RouteOrder, Arc<Rule>, T)> for RouteTable<T> {
     fn from_iter<I: IntoIterator<Item = (RouteOrder, Arc<Rule>, T)>>(routes: I) -> Self {
+        let routes = routes.into_iter();
+        routes
+            .map(|(order, rule, value)| Arc::new(Route { order, rule, value }))
+            .collect()
+    }
+}
+
+/// For bulk loading: sorts first, which makes every insertion cheap. Of equal orders the last one stays.
+impl<T> FromIterator<Arc<Route<T>>> for RouteTable<T> {
+    fn from_iter<I: IntoIterator<Item = Arc<Route<T>>>>(routes: I) -> Self {
         let mut routes: Vec<_> = routes.into_iter().collect();
-        routes.sort_by(|a, b| a.0.cmp(&b.0));
+        routes.sort_by(|a, b| a.order.cmp(&b.order));
         let mut table = RouteTable::new();
         let mut routes = routes.into_iter().peekable();
-        while let Some((order, rule, value)) = routes.next() {
+        while let Some(route) = routes.next() {
             // The sort is stable.
-            if routes.peek().is_none_or(|next| next.0 != order) {
-                table.add(order, rule, value);
+            if routes.peek().is_none_or(|next| next.order != route.order) {
+                table.add(route);
             }
         }
         table

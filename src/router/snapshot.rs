@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use imbl::Vector;
 
-use super::RouteTable;
+use super::{Route as TableRoute, RouteTable};
 use crate::http::encoded::EncodedCharacters;
 use crate::middleware::Middleware;
-use crate::rules::Rule;
 use crate::service::{PoolId, Service, StateId};
 
 /// Position of a service in [`Snapshot::services`].
@@ -39,9 +38,9 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct EntryPointRoutes {
     /// Routers without `tls`: they serve clear-text connections only.
-    pub http: RouteTable<Arc<Route>>,
+    pub http: RouteTable<Destination>,
     /// Routers with `tls`.
-    pub https: RouteTable<Arc<Route>>,
+    pub https: RouteTable<Destination>,
 }
 
 /// A middleware and its qualified name.
@@ -57,15 +56,13 @@ pub struct NamedMiddleware {
     pub service: Option<ServiceSlot>,
 }
 
-/// A router as the shards see it.
-#[derive(Debug)]
-pub struct Route {
-    /// Qualified name, `name@provider`, or `<entry point>-name@provider` where a model split it.
-    pub name: Arc<str>,
-    /// The rule; also held by the index.
-    pub rule: Arc<Rule>,
-    /// Effective priority.
-    pub priority: i64,
+/// A router as the shards see it. Its name is `name@provider`, or `<entry point>-name@provider` where a model
+/// split it; one object is in the tables of all its entry points.
+pub type Route = TableRoute<Destination>;
+
+/// What a router does with its requests.
+#[derive(Debug, PartialEq)]
+pub struct Destination {
     /// Filters and arounds in order, entry point's first, chains flattened.
     pub middlewares: Box<[MiddlewareSlot]>,
     /// Whether one of them is an around (needs the slower, nested path).

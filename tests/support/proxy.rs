@@ -184,7 +184,7 @@ fn objects(dynamic: &str) -> Objects {
     for (key, declared) in decoded.objects {
         let entry = match declared.result {
             Ok(object) => Entry::Present(object),
-            Err(errors) => Entry::Rejected(errors.into()),
+            Err(errors) => Entry::Rejected(errors),
         };
         objects.insert(key, entry);
     }

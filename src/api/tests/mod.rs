@@ -95,7 +95,7 @@ impl Proxy {
         let objects = decoded.objects.into_iter().map(|(key, declared)| {
             let entry = match declared.result {
                 Ok(object) => Entry::Present(object),
-                Err(errors) => Entry::Rejected(Arc::new(errors)),
+                Err(errors) => Entry::Rejected(errors),
             };
             change("file", &key, entry)
         });

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
 use crate::config::format::{Format, Sink, SyntaxError, parse_with};
-use crate::config::tree::{Entry, Node, Position, Value};
+use crate::config::tree::{ContentHash, Entry, Node, Position, Value};
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident: $section:literal, $collection:literal;)*) => {
@@ -144,9 +144,9 @@ impl fmt::Display for ObjectKey {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declared {
     /// Hash of the declaration's content (see [`Node::content_hash`]); equal hashes mean equal objects.
-    pub content: u128,
+    pub content: ContentHash,
     /// The object or its errors, at least one.
-    pub result: Result<Object, Vec<ObjectError>>,
+    pub result: Result<Object, Arc<Vec<ObjectError>>>,
 }
 
 /// What a source declares.
@@ -173,7 +173,7 @@ impl Decoded {
             .values_mut()
             .filter_map(|declared| declared.result.as_mut().err());
         for error in bad
-            .flatten()
+            .flat_map(|errors| Arc::make_mut(errors).iter_mut())
             .chain(&mut self.warnings)
             .chain(&mut self.errors)
         {
@@ -190,7 +190,7 @@ impl Decoded {
             .collect();
         bad.sort_unstable_by_key(|(key, _)| *key);
         bad.into_iter()
-            .flat_map(|(_, errors)| errors)
+            .flat_map(|(_, errors)| &**errors)
             .chain(&self.errors)
             .collect()
     }
@@ -375,7 +375,7 @@ impl<'p> Decoder<'p> {
             let path = path.index(index);
             let name = match item.field("certFile").and_then(Node::as_scalar) {
                 Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
-                _ => format!("{:032x}", item.content_hash()),
+                _ => item.content_hash().to_string(),
             };
             self.object(Kind::TlsCertificate, &name, item.at, item, &path);
         }
@@ -399,7 +399,8 @@ impl<'p> Decoder<'p> {
                 }
                 let object = decode_kind(kind, node, path, &mut errors);
                 let key = known.map_or(key, |(key, _)| key.clone());
-                (key, object.filter(|_| errors.is_empty()).ok_or(errors))
+                let object = object.filter(|_| errors.is_empty());
+                (key, object.ok_or_else(|| Arc::new(errors)))
             }
         };
         let declared = Declared { content, result };
@@ -411,7 +412,7 @@ impl<'p> Decoder<'p> {
             Slot::Occupied(_) if kind == Kind::TlsCertificate => {}
             Slot::Occupied(mut slot) => {
                 let error = ObjectError::new(path, at, "is declared twice; keep one");
-                slot.get_mut().result = Err(vec![error]);
+                slot.get_mut().result = Err(Arc::new(vec![error]));
             }
         }
     }

@@ -96,8 +96,7 @@ impl Planner {
         known: Leaf,
         service: Option<ServiceSlot>,
     ) -> bool {
-        let key = (Kind::HttpMiddleware, Arc::clone(name));
-        let published = self.published.objects.get(&key);
+        let published = self.published.objects.get(Kind::HttpMiddleware, name);
         let placed = self.snapshot.middleware(known.link.slot);
         published.is_some_and(|published| published.object.as_ref() == object)
             && placed.is_some_and(|placed| placed.service == service)

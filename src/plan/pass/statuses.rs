@@ -15,19 +15,18 @@ use super::Pass;
 impl Planner {
     /// Publishes a router under one name.
     pub(super) fn publish_router(&mut self, status: &Arc<ObjectStatus>, pass: &mut Pass) {
-        let key = (Kind::HttpRouter, Arc::clone(&status.name));
-        let before = self.published.objects.insert(key, Arc::clone(status));
+        let before = self.published.objects.insert(Arc::clone(status));
         pass.work.statuses += 1;
         log_difference(before.as_deref(), status, &mut pass.log);
     }
 
     /// Takes a router back that is no longer there under this name.
     pub(super) fn withdraw_router(&mut self, status: &Arc<ObjectStatus>, pass: &mut Pass) {
-        let key = (Kind::HttpRouter, Arc::clone(&status.name));
-        let published = self.published.objects.get(&key);
+        let objects = &mut self.published.objects;
+        let published = objects.get(Kind::HttpRouter, &status.name);
         // The name may have gone to another router already.
         if published.is_some_and(|published| Arc::ptr_eq(published, status)) {
-            self.published.objects.remove(&key);
+            objects.remove(Kind::HttpRouter, &status.name);
             pass.work.statuses += 1;
         }
     }
@@ -100,8 +99,7 @@ impl Planner {
 
     fn published_status(&self, node: NodeId) -> Option<&Arc<ObjectStatus>> {
         let node = self.graph.node(node);
-        let key = (node.kind, Arc::clone(&node.name));
-        self.published.objects.get(&key)
+        self.published.objects.get(node.kind, &node.name)
     }
 
     /// The routers that name an object, by its edges.
@@ -129,11 +127,11 @@ impl Planner {
             return;
         }
         let item = &graph_node.data;
-        let key = (graph_node.kind, Arc::clone(&graph_node.name));
-        let published = self.published.objects.get(&key);
+        let (kind, name) = (graph_node.kind, &graph_node.name);
+        let published = self.published.objects.get(kind, name);
         if !item.input.is_present() && !item.pinned_service() {
             if published.is_some() {
-                self.published.objects.remove(&key);
+                self.published.objects.remove(kind, name);
                 pass.work.statuses += 1;
             }
             return;
@@ -144,13 +142,7 @@ impl Planner {
             (None, Some(published)) => published.used_by.clone(),
             (None, None) => self.users(node),
         };
-        let status = status(
-            graph_node.kind,
-            &graph_node.name,
-            item,
-            is_referenced,
-            used_by,
-        );
+        let status = status(kind, name, item, is_referenced, used_by);
         if published.is_some_and(|published| **published == status) {
             return;
         }
@@ -159,7 +151,7 @@ impl Planner {
             &status,
             &mut pass.log,
         );
-        self.published.objects.insert(key, Arc::new(status));
+        self.published.objects.insert(Arc::new(status));
         pass.work.statuses += 1;
     }
 }

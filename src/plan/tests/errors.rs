@@ -218,7 +218,7 @@ http:
         middleware_names(&planner, route),
         ["p@file", "q@file", "p@file", "p@file"]
     );
-    assert!(route.has_around);
+    assert!(route.value.has_around);
     let cycle =
         "could not instantiate middleware a@file: recursion detected in a@file->b@file->a@file";
     assert_eq!(router(&planner, "bad@file"), disabled(cycle));
@@ -320,7 +320,7 @@ http:
     assert_eq!(router(&planner, "r@file"), enabled());
     let snapshot = planner.published().snapshot.clone();
     let named = snapshot
-        .middleware(routes(&planner, 0)[0].middlewares[0])
+        .middleware(routes(&planner, 0)[0].value.middlewares[0])
         .unwrap();
     let slot = named
         .service

@@ -79,7 +79,7 @@ fn changes(provider: &str, yaml: &str) -> Vec<ObjectChange> {
             name: format!("{}@{provider}", key.name).into(),
             entry: match declared.result {
                 Ok(object) => Entry::Present(object),
-                Err(errors) => Entry::Rejected(Arc::new(errors)),
+                Err(errors) => Entry::Rejected(errors),
             },
             last_good: None,
         }
@@ -111,12 +111,15 @@ fn disabled(error: &str) -> (Status, Vec<String>) {
 fn routes(planner: &Planner, entry_point: usize) -> Vec<Arc<Route>> {
     let snapshot = planner.published().snapshot.clone();
     let table = &snapshot.entry_points[entry_point].http;
-    table.iter().map(|entry| Arc::clone(&entry.value)).collect()
+    table.iter().cloned().collect()
 }
 
 fn route_names(planner: &Planner, entry_point: usize) -> Vec<String> {
     let routes = routes(planner, entry_point);
-    routes.iter().map(|route| route.name.to_string()).collect()
+    routes
+        .iter()
+        .map(|route| route.order.name.to_string())
+        .collect()
 }
 
 fn service(planner: &Planner, name: &str) -> Arc<Service> {
@@ -136,7 +139,7 @@ fn balancer(service: &Service) -> &LoadBalancer {
 /// The names of the middlewares that a route runs.
 fn middleware_names(planner: &Planner, route: &Route) -> Vec<String> {
     let snapshot = planner.published().snapshot.clone();
-    let slots = route.middlewares.iter();
+    let slots = route.value.middlewares.iter();
     let names = slots.map(|slot| snapshot.middleware(*slot).expect("a used slot is filled"));
     names.map(|named| named.name.to_string()).collect()
 }

@@ -22,7 +22,7 @@ http:
 fn https_names(planner: &Planner, entry_point: usize) -> Vec<String> {
     let snapshot = planner.published().snapshot.clone();
     let entries = snapshot.entry_points[entry_point].https.iter();
-    entries.map(|entry| entry.value.name.to_string()).collect()
+    entries.map(|entry| entry.order.name.to_string()).collect()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn models_split_routers_by_entry_point() {
         let route = &routes(&planner, 0)[0];
         assert_eq!(middleware_names(&planner, route), ["ep@file", "own@file"]);
         assert!(
-            !routes(&planner, 2)[0].access_log,
+            !routes(&planner, 2)[0].value.access_log,
             "internal services are not logged"
         );
         let status = status_of(&planner, Kind::HttpRouter, "web-two@file");

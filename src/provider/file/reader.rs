@@ -286,26 +286,21 @@ impl Reader {
 
     /// All objects, the first definition of each.
     fn merged(&self) -> Objects {
-        let mut objects = Objects::new();
-        let mut duplicates = Vec::new();
-        for path in &self.order {
-            let Some(state) = self.files.get(path) else {
-                continue;
-            };
-            for (key, declared) in &state.good.objects {
-                match objects.entry(key.clone()) {
-                    std::collections::btree_map::Entry::Vacant(slot) => {
-                        slot.insert(self.entry(path, declared));
-                    }
-                    std::collections::btree_map::Entry::Occupied(_) if state.present => {
-                        duplicates.push((key, path));
-                    }
-                    std::collections::btree_map::Entry::Occupied(_) => {}
-                }
-            }
-        }
-        for (key, path) in duplicates {
-            self.warn_duplicate(key, path);
+        let states = self.order.iter().rev();
+        let states = states.filter_map(|path| Some((path, self.files.get(path)?)));
+        let all = states.flat_map(|(path, state)| {
+            let declared = state.good.objects.iter();
+            declared.map(move |(key, declared)| (key.clone(), self.entry(path, declared)))
+        });
+        // Sorted at once, which is several times faster than one by one; of equal keys the last one stays.
+        let objects: Objects = all.collect();
+        let declared: usize = self
+            .files
+            .values()
+            .map(|state| state.good.objects.len())
+            .sum();
+        if declared > objects.len() {
+            self.warn_duplicates();
         }
         objects
     }
@@ -327,6 +322,21 @@ impl Reader {
         entry
     }
 
+    /// Reports what present files define that another one has defined before them.
+    fn warn_duplicates(&self) {
+        let mut seen = FxHashSet::default();
+        for path in &self.order {
+            let Some(state) = self.files.get(path) else {
+                continue;
+            };
+            for key in state.good.objects.keys() {
+                if !seen.insert(key) && state.present {
+                    self.warn_duplicate(key, path);
+                }
+            }
+        }
+    }
+
     fn warn_duplicate(&self, key: &ObjectKey, ignored: &Path) {
         let first = self.order.iter().find(|path| {
             self.files
@@ -346,13 +356,13 @@ impl Reader {
         match &declared.result {
             Ok(object) => Entry::Present(object.clone()),
             Err(errors) => {
-                let mut errors = errors.clone();
+                let mut errors = Arc::clone(errors);
                 if self.files.len() > 1 {
-                    for error in &mut errors {
+                    for error in Arc::make_mut(&mut errors) {
                         let _ = write!(error.message, " (in {})", path.display());
                     }
                 }
-                Entry::Rejected(Arc::new(errors))
+                Entry::Rejected(errors)
             }
         }
     }
