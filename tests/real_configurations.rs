@@ -8,10 +8,17 @@ use support::process::{answer, bare, ringway, text};
 
 /// The exit code and findings of `check` on files.
 fn check(files: &[(&str, &str)]) -> (i32, String) {
-    let setup = files.iter().fold(bare(), |setup, (name, text)| setup.file(name, text));
-    let paths: Vec<String> =
-        files.iter().map(|(name, _)| setup.path().join(name).display().to_string()).collect();
-    let arguments: Vec<&str> = ["check"].into_iter().chain(paths.iter().map(|path| &**path)).collect();
+    let setup = files
+        .iter()
+        .fold(bare(), |setup, (name, text)| setup.file(name, text));
+    let paths: Vec<String> = files
+        .iter()
+        .map(|(name, _)| setup.path().join(name).display().to_string())
+        .collect();
+    let arguments: Vec<&str> = ["check"]
+        .into_iter()
+        .chain(paths.iter().map(|path| &**path))
+        .collect();
     let output = ringway(&arguments);
     (output.status.code().unwrap_or(-1), text(&output))
 }
@@ -21,7 +28,9 @@ fn accepted(files: &[(&str, &str)], warnings: &[&str]) {
     let (code, text) = check(files);
     assert_eq!(code, 0, "{text}");
     for warning in warnings {
-        let told = text.lines().any(|line| line.contains("warning") && line.contains(warning));
+        let told = text
+            .lines()
+            .any(|line| line.contains("warning") && line.contains(warning));
         assert!(told, "{warning} is not told:\n{text}");
     }
 }
@@ -61,7 +70,10 @@ fn the_same_in_toml_with_sections_in_sections_is_accepted() {
                 [entryPoints.web.http.redirections.entryPoint]\n      to = \"websecure\"\n      scheme = \"https\"\n  \
                 [entryPoints.websecure]\n  address = \":8443\"\n  [entryPoints.relay]\n    address = \":6000/udp\"\n\
                 [log]\n  level = \"INFO\"\n[accessLog]\n[ping]\n[api]\n  dashboard = true\n";
-    accepted(&[("traefik.toml", file)], &["entryPoints.relay.address: UDP is not supported yet"]);
+    accepted(
+        &[("traefik.toml", file)],
+        &["entryPoints.relay.address: UDP is not supported yet"],
+    );
 }
 
 #[test]
@@ -79,7 +91,10 @@ fn an_access_log_with_filters_and_fields_is_accepted_without_a_word() {
 fn a_static_file_with_a_dynamic_section_is_still_a_static_file() {
     let file = "entryPoints: {web: {address: ':80'}}\nproviders: {docker: {}}\n\
                 tls:\n  options:\n    default:\n      minVersion: VersionTLS12\n";
-    accepted(&[("traefik.yml", file)], &["tls: belongs to the dynamic configuration"]);
+    accepted(
+        &[("traefik.yml", file)],
+        &["tls: belongs to the dynamic configuration"],
+    );
 }
 
 #[test]
@@ -90,7 +105,10 @@ fn a_file_that_is_its_own_dynamic_file_is_read_as_both() {
          providers: {{file: {{filename: \"{{dir}}/both.yml\"}}}}\n{}",
         origin.config()
     );
-    let proxy = bare().file("both.yml", &file).argument("--configFile={dir}/both.yml").start();
+    let proxy = bare()
+        .file("both.yml", &file)
+        .argument("--configFile={dir}/both.yml")
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "one");
 }
 
@@ -118,7 +136,13 @@ fn keys_that_version_three_removed_are_told_what_took_their_place() {
                 providers: {docker: {swarmMode: true}}\ntracing: {jaeger: {}}\nmetrics: {influxDB: {address: x}}\n";
     refused(
         &[("traefik.yml", file)],
-        &["pilot: ", "remove it", "providers.swarm", "tracing.otlp", "metrics.influxDB2"],
+        &[
+            "pilot: ",
+            "remove it",
+            "providers.swarm",
+            "tracing.otlp",
+            "metrics.influxDB2",
+        ],
     );
 }
 
@@ -127,9 +151,18 @@ fn rules_of_version_two_are_remarked_on() {
     let dynamic = "http:\n  routers:\n    all:\n      rule: \"HostRegexp(`{host:.+}`)\"\n      service: noop@internal\n      middlewares: [https]\n  \
                    middlewares:\n    https:\n      redirectScheme: {scheme: https}\n";
     accepted(&[("dynamic.yml", dynamic)], &["templates are v2 syntax"]);
-    accepted(&[("old.yml", &dynamic.replace("      service:", "      ruleSyntax: v2\n      service:"))], &[]);
+    accepted(
+        &[(
+            "old.yml",
+            &dynamic.replace("      service:", "      ruleSyntax: v2\n      service:"),
+        )],
+        &[],
+    );
     refused(
-        &[("list.yml", "http: {routers: {r: {rule: \"Host(`a.test`, `b.test`)\", service: noop@internal}}}\n")],
+        &[(
+            "list.yml",
+            "http: {routers: {r: {rule: \"Host(`a.test`, `b.test`)\", service: noop@internal}}}\n",
+        )],
         &["Host(`a.test`) || Host(`b.test`)"],
     );
 }
@@ -142,7 +175,10 @@ fn security_headers_as_everybody_writes_them_are_accepted() {
                    customFrameOptionsValue: SAMEORIGIN\n        referrerPolicy: same-origin\n        \
                    hostsProxyHeaders: [X-Forwarded-Host]\n        accessControlAllowMethods: [GET, OPTIONS]\n        \
                    accessControlMaxAge: 100\n        customResponseHeaders:\n          X-Robots-Tag: none\n          server: \"\"\n";
-    accepted(&[("dynamic.yml", dynamic)], &["headers.sslRedirect: is deprecated"]);
+    accepted(
+        &[("dynamic.yml", dynamic)],
+        &["headers.sslRedirect: is deprecated"],
+    );
 }
 
 #[test]
@@ -150,7 +186,13 @@ fn a_router_on_tls_is_told_to_get_no_requests_yet() {
     let dynamic = "http:\n  routers:\n    app:\n      rule: Host(`app.example.org`) && PathPrefix(`/api`)\n      entryPoints: [websecure]\n      service: app\n      \
                    tls:\n        certResolver: le\n  services:\n    app:\n      loadBalancer:\n        servers:\n          - url: \"http://app:8080\"\n\
                    tls:\n  options:\n    modern: {minVersion: VersionTLS13}\n";
-    accepted(&[("dynamic.yml", dynamic)], &["http.routers.app.tls: TLS is not supported yet", "tls.options"]);
+    accepted(
+        &[("dynamic.yml", dynamic)],
+        &[
+            "http.routers.app.tls: TLS is not supported yet",
+            "tls.options",
+        ],
+    );
 }
 
 #[test]
@@ -176,8 +218,12 @@ fn a_file_with_templates_is_refused_as_such() {
 
 #[test]
 fn a_file_with_wrong_indentation_points_at_the_line() {
-    let dynamic = "http:\n  middlewares:\n        one:\n      forwardAuth:\n        address: http://a\n";
-    refused(&[("dynamic.yml", dynamic)], &["dynamic.yml:4:7: error: ", "^"]);
+    let dynamic =
+        "http:\n  middlewares:\n        one:\n      forwardAuth:\n        address: http://a\n";
+    refused(
+        &[("dynamic.yml", dynamic)],
+        &["dynamic.yml:4:7: error: ", "^"],
+    );
 }
 
 #[test]
@@ -186,5 +232,8 @@ fn tcp_routers_beside_http_ones_are_accepted_with_a_warning() {
                    app: {loadBalancer: {servers: [{url: \"http://127.0.0.1:1\"}]}}\n\
                    tcp:\n  routers:\n    mqtt: {rule: \"HostSNI(`*`)\", service: mqtt, entryPoints: [mqtt]}\n  \
                    services:\n    mqtt: {loadBalancer: {servers: [{address: \"broker:1883\"}]}}\n";
-    accepted(&[("dynamic.yml", dynamic)], &["tcp.routers.mqtt: not supported yet"]);
+    accepted(
+        &[("dynamic.yml", dynamic)],
+        &["tcp.routers.mqtt: not supported yet"],
+    );
 }
