@@ -532,7 +532,7 @@ fn without_repetition(message: &Message, outcome: &Outcome) -> Message {
 /// The services and middlewares that a router, or the middlewares that a chain, names.
 fn referred<'o>(kind: Kind, name: &Arc<str>, outcome: &'o Outcome) -> Vec<&'o str> {
     let objects = &outcome.planned.published.objects;
-    let status = objects.get(&(kind, Arc::clone(name)));
+    let status = objects.get(kind, name);
     match status.and_then(|status| status.object.as_ref()) {
         Some(Object::HttpRouter(router)) => {
             let middlewares = router.middlewares.iter().map(|name| &**name);
