@@ -152,10 +152,7 @@ fn a_redirect_and_a_preflight_never_reach_the_origin() {
     let response = client.response();
     assert_eq!((response.status, response.text().as_str()), (200, ""));
     assert_eq!(response.field("content-length"), Some("0"));
-    assert_eq!(
-        response.field("access-control-allow-origin"),
-        Some("*")
-    );
+    assert_eq!(response.field("access-control-allow-origin"), Some("*"));
     assert!(origin.seen().is_empty());
 }
 

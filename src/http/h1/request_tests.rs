@@ -35,8 +35,7 @@ fn with(lines: &str) -> String {
 
 #[test]
 fn an_ordinary_request() {
-    let head =
-        parsed("GET /p/q?x=%zz&y HTTP/1.1\r\nhost: Ex.com:81\r\nX-a:  1 \r\nx-A:2\r\n\r\n");
+    let head = parsed("GET /p/q?x=%zz&y HTTP/1.1\r\nhost: Ex.com:81\r\nX-a:  1 \r\nx-A:2\r\n\r\n");
     assert_eq!((head.method, head.version), (Method::Get, Version::Http11));
     assert_eq!(
         (head.path(), head.query()),
