@@ -245,6 +245,12 @@ impl Connection {
 }
 
 impl Core {
+    fn publish_load(&self) {
+        if let Some(load) = &self.downstream_load {
+            load.set(self.stats.downstream_connections.get());
+        }
+    }
+
     /// A record for an open, connected socket; receiving starts.
     pub(super) fn add_connection(
         &mut self,
@@ -280,6 +286,7 @@ impl Core {
         self.stats.connections.set(self.connections.len() as u64);
         if group == Group::Downstream {
             self.stats.downstream_connections.add(1);
+            self.publish_load();
         }
         self.arm_receive(key);
         key
@@ -667,6 +674,7 @@ impl Core {
         }
         if connection.group == Group::Downstream {
             self.stats.downstream_connections.sub(1);
+            self.publish_load();
         }
         self.stats.connections.set(self.connections.len() as u64);
     }

@@ -61,6 +61,6 @@ pub use park::{NextReady, ParkedId};
 pub use reactor::{Handle, Reactor};
 pub use sleep::{Elapsed, Sleep, Timeout};
 pub use start::StartError;
-pub use stats::{Counter, Stats};
+pub use stats::{Counter, SharedGauge, Stats};
 pub use stream::Stream;
 pub use tokio_compat::TokioStream;

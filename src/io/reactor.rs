@@ -19,7 +19,7 @@ use super::executor::{Executor, YieldNow};
 use super::instant::Instant;
 use super::notify::Notifier;
 use super::start::StartError;
-use super::stats::Stats;
+use super::stats::{SharedGauge, Stats};
 
 /// Unused blocks of each group's size that a reactor begins with.
 const STOCKED_BLOCKS: usize = 16;
@@ -277,6 +277,12 @@ impl Handle {
     /// The counters, without bringing the gauges up to date.
     pub(super) fn counters(&self) -> &Stats {
         &self.0.stats
+    }
+
+    /// Keeps `load` at the number of accepted connections, for other threads to read.
+    pub fn publish_downstream_connections(&self, load: Arc<SharedGauge>) {
+        load.set(self.downstream_connections());
+        self.core().downstream_load = Some(load);
     }
 
     /// Counters and gauges.
