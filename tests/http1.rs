@@ -324,6 +324,29 @@ fn a_websocket_is_a_tunnel_both_ways() {
 }
 
 #[test]
+fn a_101_to_a_protocol_that_nobody_asked_for_is_502() {
+    let origin = origin(|peer| {
+        peer.head();
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
+    });
+    let proxy = proxy(&origin.config());
+    let mut client = Client::connect(proxy.addr);
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
+    assert_eq!(client.response().status, 502);
+}
+
+#[test]
+fn an_empty_host_field_becomes_the_servers_address() {
+    let origin = answering(OK);
+    let proxy = proxy(&origin.config());
+    let mut client = Client::connect(proxy.addr);
+    client.send("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let head = &origin.seen()[0].head;
+    assert!(head.contains("Host: 127.0.0.1:"), "{head}");
+}
+
+#[test]
 fn payload_before_the_101_waits_for_it() {
     let origin = origin(|peer| {
         let head = peer.head().unwrap();

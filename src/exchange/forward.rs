@@ -16,6 +16,7 @@ use super::local::Local;
 use super::pipeline::{BodyStart, Exchange};
 use super::pump::{Pump, PumpError};
 use crate::http::h1::{self, BodyDecoder};
+use crate::http::name::list_members;
 use crate::http::{BodyLength, Token, Version, forwarded, hop, status};
 use crate::http::{Cause, ResponseError};
 use crate::io::{Address, Chunk, Stream};
@@ -171,7 +172,11 @@ impl Exchange<'_> {
         if let Some(prefix) = &server.path_prefix {
             self.request.join_path(prefix.as_bytes());
         }
-        if !balancer.pass_host_header || self.request.authority().is_none() {
+        let has_host = self
+            .request
+            .authority()
+            .is_some_and(|host| !host.is_empty());
+        if !balancer.pass_host_header || !has_host {
             self.request.set_authority(server.authority.as_bytes());
         }
     }
@@ -255,12 +260,27 @@ impl Exchange<'_> {
             upstream.set_deadline(None);
         }
         if self.response.status == 101 {
-            if !(self.request.upgrade && self.response.upgrade) {
+            if !self.switches_as_asked() {
                 return Err(Cause::MalformedResponse(ResponseError::StatusLine));
             }
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Whether a 101 switches to what the client asked for (RFC 9110 §7.8).
+    fn switches_as_asked(&self) -> bool {
+        let chosen = self.response.fields.get(Token::Upgrade);
+        let (true, Some(asked), Some(chosen)) = (
+            self.response.upgrade,
+            self.request.upgrade_protocol(),
+            chosen,
+        ) else {
+            return false;
+        };
+        list_members(chosen).all(|protocol| {
+            list_members(asked).any(|offered| offered.eq_ignore_ascii_case(protocol))
+        })
     }
 
     /// Waits for the request body to be sent or for the server to say something, whichever is first.

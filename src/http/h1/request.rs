@@ -242,7 +242,7 @@ fn take_target(target: &[u8], head: &mut RequestHead) -> Result<bool, RequestErr
         .position(|b| matches!(b, b'/' | b'?'))
         .unwrap_or(rest.len());
     let authority = &rest[..length];
-    if authority.is_empty() || !is_host(authority) {
+    if authority.is_empty() || !is_host(authority) || !is_authority(authority) {
         return Err(RequestError::Host);
     }
     head.receive_absolute(target, start + length)
@@ -394,6 +394,24 @@ impl Expect {
 /// Whether all bytes can stand in a host with a port (Go: `httpguts.ValidHostHeader`).
 fn is_host(authority: &[u8]) -> bool {
     authority.iter().all(|&byte| HOST_BYTES[usize::from(byte)])
+}
+
+/// Whether brackets are closed and the port, if there is one, is a number (Go: `url.Parse`). Traefik asks
+/// this of the absolute form alone.
+fn is_authority(authority: &[u8]) -> bool {
+    let port = if authority.first() == Some(&b'[') {
+        match authority.iter().position(|&byte| byte == b']') {
+            Some(end) => &authority[end + 1..],
+            None => return false,
+        }
+    } else {
+        let host = authority.iter().position(|&byte| byte == b':');
+        &authority[host.unwrap_or(authority.len())..]
+    };
+    match port {
+        [] => true,
+        [first, digits @ ..] => *first == b':' && digits.iter().all(u8::is_ascii_digit),
+    }
 }
 
 static HOST_BYTES: [bool; 256] = {

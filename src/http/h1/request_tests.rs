@@ -83,13 +83,24 @@ fn target_forms() {
     );
     let head = parsed("GET HTTPS://h?x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((head.path(), head.query()), (&b"/"[..], Some(&b"x"[..])));
+    let head = parsed("GET http://[::1]:/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(head.host(), b"::1");
     let head = parsed("GET http://h HTTP/1.0\r\n\r\n");
     assert_eq!((head.path(), head.host()), (&b"/"[..], &b"h"[..]));
     for target in ["foo", "foo:bar", "ftp://h/", "http:/h", "?q", "h:80"] {
         let input = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(refused(&input), RequestError::Target, "{target}");
     }
-    for target in ["http://", "http:///p", "http://u@h/", "http://h#f"] {
+    for target in [
+        "http://",
+        "http:///p",
+        "http://u@h/",
+        "http://h#f",
+        "http://h:x/",
+        "http://h:1:2/",
+        "http://[::1/",
+        "http://[::1]2/",
+    ] {
         let input = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(refused(&input), RequestError::Host, "{target}");
     }
