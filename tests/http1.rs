@@ -327,11 +327,14 @@ fn a_websocket_is_a_tunnel_both_ways() {
 fn a_101_to_a_protocol_that_nobody_asked_for_is_502() {
     let origin = origin(|peer| {
         peer.head();
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+        );
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
+    client
+        .send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
     assert_eq!(client.response().status, 502);
 }
 
