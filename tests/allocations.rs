@@ -58,7 +58,9 @@ fn origin(response: &'static [u8]) -> SocketAddr {
                         Ok(0) | Err(_) => return,
                         Ok(n) => filled += n,
                     }
-                    if buffer[..filled].ends_with(b"\r\n\r\n") || buffer[..filled].ends_with(b"body!") {
+                    if buffer[..filled].ends_with(b"\r\n\r\n")
+                        || buffer[..filled].ends_with(b"body!")
+                    {
                         filled = 0;
                         stream.write_all(response).unwrap();
                     }
@@ -85,7 +87,8 @@ fn drive(clients: &mut [TcpStream; 4], request: &[u8], len: usize, times: usize)
 /// One test, not three: the harness allocates when it reports a test that ended beside another.
 #[test]
 fn requests_allocate_nothing() {
-    let get = "GET /x?y=1 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: t\r\nAccept: */*\r\nX-Own: 1\r\n\r\n";
+    let get =
+        "GET /x?y=1 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: t\r\nAccept: */*\r\nX-Own: 1\r\n\r\n";
     let plain = "HTTP/1.1 200 OK\r\nContent-Length: 64\r\nContent-Type: text/plain\r\nX-Own: 1\r\n\r\n\
                  0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nbody!";
@@ -103,7 +106,10 @@ fn requests_allocate_nothing() {
 
 fn allocations_of(request: &'static str, response: &'static str) -> u64 {
     let origin = origin(response.as_bytes());
-    let proxy = proxy(&config(&[("Host(`a.test`) && PathPrefix(`/`)", &format!("http://{origin}"))]));
+    let proxy = proxy(&config(&[(
+        "Host(`a.test`) && PathPrefix(`/`)",
+        &format!("http://{origin}"),
+    )]));
     let request = request.as_bytes();
     let mut probe = support::client::Client::connect(proxy.addr);
     probe.send(request);

@@ -19,10 +19,26 @@ fn a_request_reaches_the_origin_and_the_answer_comes_back() {
     assert_eq!((response.status, response.text().as_str()), (200, "ok"));
     assert!(response.field("date").is_some());
     let seen = &origin.seen()[0];
-    assert!(seen.head.starts_with("GET /x?y=1 HTTP/1.1\r\nHost: a.test\r\n"), "{}", seen.head);
-    assert!(seen.head.contains("X-Forwarded-For: 127.0.0.1\r\n"), "{}", seen.head);
-    assert!(seen.head.contains("X-Forwarded-Server: test-host\r\n"), "{}", seen.head);
-    assert!(!seen.head.to_lowercase().contains("accept-encoding"), "none is invented");
+    assert!(
+        seen.head
+            .starts_with("GET /x?y=1 HTTP/1.1\r\nHost: a.test\r\n"),
+        "{}",
+        seen.head
+    );
+    assert!(
+        seen.head.contains("X-Forwarded-For: 127.0.0.1\r\n"),
+        "{}",
+        seen.head
+    );
+    assert!(
+        seen.head.contains("X-Forwarded-Server: test-host\r\n"),
+        "{}",
+        seen.head
+    );
+    assert!(
+        !seen.head.to_lowercase().contains("accept-encoding"),
+        "none is invented"
+    );
 }
 
 #[test]
@@ -42,13 +58,17 @@ fn pipelined_requests_are_answered_in_order() {
     let origin = origin(|peer| {
         while let Some(seen) = peer.request() {
             let path = seen.head.split(' ').nth(1).unwrap().to_owned();
-            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()));
+            peer.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}",
+                path.len()
+            ));
         }
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    let burst: String =
-        (0..50).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a.test\r\n\r\n")).collect();
+    let burst: String = (0..50)
+        .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a.test\r\n\r\n"))
+        .collect();
     client.send(burst);
     for n in 0..50 {
         assert_eq!(client.response().text(), format!("/{n}"));
@@ -61,13 +81,19 @@ fn no_router_is_404_and_the_connection_stays() {
     let mut client = Client::connect(proxy.addr);
     for _ in 0..2 {
         let response = client.get("/");
-        assert_eq!((response.status, response.text().as_str()), (404, "404 page not found\n"));
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (404, "404 page not found\n")
+        );
     }
 }
 
 #[test]
 fn a_change_reaches_a_connection_that_is_already_open() {
-    let (a, b) = (answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"), answering(OK));
+    let (a, b) = (
+        answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"),
+        answering(OK),
+    );
     let mut proxy = proxy(&a.config());
     let mut client = Client::connect(proxy.addr);
     assert_eq!(client.get("/").text(), "a");
@@ -79,7 +105,10 @@ fn a_change_reaches_a_connection_that_is_already_open() {
 fn bodies_stream_both_ways_in_either_framing() {
     let origin = origin(|peer| {
         while let Some(seen) = peer.request() {
-            let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", seen.body.len());
+            let mut answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                seen.body.len()
+            );
             if seen.head.starts_with("POST /chunked") {
                 answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".into();
                 peer.send(answer);
@@ -107,10 +136,15 @@ fn bodies_stream_both_ways_in_either_framing() {
                 } else {
                     format!("Content-Length: {size}")
                 };
-                client.send(format!("POST {path} HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"));
+                client.send(format!(
+                    "POST {path} HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"
+                ));
                 if chunked {
                     for part in body.chunks(40_000) {
-                        client.send(format!("{:x}\r\n", part.len())).send(part).send("\r\n");
+                        client
+                            .send(format!("{:x}\r\n", part.len()))
+                            .send(part)
+                            .send("\r\n");
                     }
                     client.send("0\r\n\r\n");
                 } else {
@@ -118,7 +152,11 @@ fn bodies_stream_both_ways_in_either_framing() {
                 }
                 let response = client.response();
                 assert_eq!(response.status, 200);
-                assert!(response.body == body, "{path} {chunked} {size}: {}", response.body.len());
+                assert!(
+                    response.body == body,
+                    "{path} {chunked} {size}: {}",
+                    response.body.len()
+                );
             }
         }
     }
@@ -190,7 +228,10 @@ fn interim_responses_are_passed_on() {
     let mut client = Client::connect(proxy.addr);
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let hints = client.head();
-    assert!(hints.starts_with("HTTP/1.1 103 ") && hints.contains("Link: </a.css>"), "{hints}");
+    assert!(
+        hints.starts_with("HTTP/1.1 103 ") && hints.contains("Link: </a.css>"),
+        "{hints}"
+    );
     let response = client.response();
     assert_eq!((response.status, response.field("link")), (200, None));
 }
@@ -207,7 +248,9 @@ fn a_client_that_expects_continue_gets_the_origins_word() {
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
     assert!(client.head().starts_with("HTTP/1.1 100 "));
     client.send("hello");
     assert_eq!(client.response().status, 200);
@@ -219,11 +262,17 @@ fn an_origin_that_ignores_the_expectation_causes_no_long_wait() {
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
     let start = std::time::Instant::now();
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
     assert!(client.head().starts_with("HTTP/1.1 100 "));
     client.send("hello");
     assert_eq!(client.response().status, 200);
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(origin.seen()[0].body, b"hello");
 }
 
@@ -235,9 +284,14 @@ fn an_origin_that_refuses_the_expectation_is_heard_and_the_connection_closes() {
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
     let response = client.response();
-    assert_eq!((response.status, response.field("connection")), (417, Some("close")));
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (417, Some("close"))
+    );
     assert!(client.is_closed());
 }
 
@@ -254,9 +308,14 @@ fn a_websocket_is_a_tunnel_both_ways() {
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
     let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("Upgrade: websocket"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 101 ") && head.contains("Upgrade: websocket"),
+        "{head}"
+    );
     assert_eq!(client.read_exact(5), b"early");
     client.send("ping");
     assert_eq!(client.read_exact(4), b"ping");
@@ -268,11 +327,14 @@ fn a_websocket_is_a_tunnel_both_ways() {
 fn a_101_to_a_protocol_that_nobody_asked_for_is_502() {
     let origin = origin(|peer| {
         peer.head();
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+        );
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
+    client
+        .send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
     assert_eq!(client.response().status, 502);
 }
 
@@ -292,18 +354,27 @@ fn payload_before_the_101_waits_for_it() {
     let origin = origin(|peer| {
         let head = peer.head().unwrap();
         assert!(head.ends_with("\r\n\r\n"));
-        peer.stream.get_ref().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        peer.stream
+            .get_ref()
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
         let mut byte = [0];
-        assert!(peer.stream.read(&mut byte).is_err(), "nothing before the 101");
+        assert!(
+            peer.stream.read(&mut byte).is_err(),
+            "nothing before the 101"
+        );
         peer.stream.get_ref().set_read_timeout(None).unwrap();
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n");
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
+        );
         let mut bytes = [0; 5];
         peer.stream.read_exact(&mut bytes).unwrap();
         peer.send(bytes);
     });
     let proxy = proxy(&origin.config());
     let mut client = Client::connect(proxy.addr);
-    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\nearly");
+    client
+        .send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\nearly");
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     assert_eq!(client.read_exact(5), b"early");
 }
@@ -318,10 +389,16 @@ fn refused_connections_are_502_and_a_missing_server_503() {
     let mut proxy = proxy(&config(&[("PathPrefix(`/`)", &dead)]));
     let mut client = Client::connect(proxy.addr);
     let response = client.get("/");
-    assert_eq!((response.status, response.text().as_str()), (502, "Bad Gateway"));
+    assert_eq!(
+        (response.status, response.text().as_str()),
+        (502, "Bad Gateway")
+    );
     proxy.apply(none);
     let response = client.get("/");
-    assert_eq!((response.status, response.text().as_str()), (503, "no available server\n"));
+    assert_eq!(
+        (response.status, response.text().as_str()),
+        (503, "no available server\n")
+    );
 }
 
 #[test]
@@ -348,7 +425,11 @@ fn a_body_that_breaks_off_cuts_the_clients_connection() {
     let mut client = Client::connect(proxy.addr);
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let all = client.read_to_end();
-    assert!(all.ends_with(b"\r\n\r\nhalf"), "{}", String::from_utf8_lossy(&all));
+    assert!(
+        all.ends_with(b"\r\n\r\nhalf"),
+        "{}",
+        String::from_utf8_lossy(&all)
+    );
 }
 
 #[test]
@@ -395,7 +476,10 @@ fn an_early_answer_to_an_unread_body_closes_the_connection() {
     let mut client = Client::connect(proxy.addr);
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nbegin");
     let response = client.response();
-    assert_eq!((response.status, response.field("connection")), (413, Some("close")));
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (413, Some("close"))
+    );
     assert!(client.is_closed());
 }
 
@@ -414,7 +498,10 @@ fn a_client_that_leaves_ends_the_upstream_request() {
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     std::thread::sleep(Duration::from_millis(50));
     drop(client);
-    assert!(told.recv_timeout(Duration::from_secs(5)).expect("the origin is told"));
+    assert!(
+        told.recv_timeout(Duration::from_secs(5))
+            .expect("the origin is told")
+    );
 }
 
 #[test]
@@ -425,15 +512,27 @@ fn malformed_requests_are_refused_and_the_connection_closes() {
         ("GET / HTTP/1.1\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
         ("GET / HTTP/1.1\nHost: a\n\n", "400"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+            "400",
+        ),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", "400"),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "501"),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "501",
+        ),
         ("\u{0}\u{1}\u{2}\r\n\r\n", "400"),
     ] {
         let mut client = Client::connect(proxy.addr);
@@ -521,7 +620,10 @@ fn many_clients_with_slow_readers_all_get_their_bytes() {
     let body = vec![b'x'; 2_000_000];
     let origin = origin(move |peer| {
         while peer.request().is_some() {
-            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+            peer.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            ));
             peer.send(&body);
         }
     });
@@ -531,7 +633,9 @@ fn many_clients_with_slow_readers_all_get_their_bytes() {
         .map(|_| {
             std::thread::spawn(move || {
                 let mut stream = std::net::TcpStream::connect(addr).unwrap();
-                stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+                    .unwrap();
                 std::thread::sleep(Duration::from_millis(50));
                 let mut all = Vec::new();
                 stream.read_to_end(&mut all).unwrap();
@@ -569,7 +673,12 @@ fn an_error_page_for_a_refused_request_leaves_its_body_framed() {
         assert_eq!((response.status, response.text().as_str()), (401, "ok"));
     }
     assert!(origin.seen().is_empty(), "{:?}", origin.seen());
-    assert!(pages.seen().iter().all(|seen| seen.head.starts_with("GET /page ")));
+    assert!(
+        pages
+            .seen()
+            .iter()
+            .all(|seen| seen.head.starts_with("GET /page "))
+    );
     assert_eq!(pages.seen().len(), 2);
 }
 
@@ -582,7 +691,10 @@ fn a_small_unwanted_body_is_drained_and_a_large_one_closes_the_connection() {
     assert_eq!(client.get("/").status, 404);
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 300000\r\n\r\nhello");
     let response = client.response();
-    assert_eq!((response.status, response.field("connection")), (404, Some("close")));
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (404, Some("close"))
+    );
     assert!(client.is_closed());
 }
 
@@ -590,7 +702,9 @@ fn a_small_unwanted_body_is_drained_and_a_large_one_closes_the_connection() {
 fn a_client_that_pipelines_and_never_reads_is_held_back() {
     let proxy = proxy("http: {routers: {}}\n");
     let mut stream = std::net::TcpStream::connect(proxy.addr).unwrap();
-    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
     let burst = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(2000);
     // Both kernels' buffers and the proxy's limits hold a few MiB; after that writing must block.
     let mut sent = 0;
@@ -600,6 +714,13 @@ fn a_client_that_pipelines_and_never_reads_is_held_back() {
             Err(_) => break,
         }
     }
-    assert!(sent < 64 << 20, "{sent} bytes were taken without an answer being read");
-    assert_eq!(Client::connect(proxy.addr).get("/").status, 404, "others are served");
+    assert!(
+        sent < 64 << 20,
+        "{sent} bytes were taken without an answer being read"
+    );
+    assert_eq!(
+        Client::connect(proxy.addr).get("/").status,
+        404,
+        "others are served"
+    );
 }

@@ -33,7 +33,9 @@ fn drained(life_cycle: &str) -> support::process::Setup {
 #[test]
 fn sigterm_lets_a_running_request_finish_and_ends_with_success() {
     let origin = slow(Duration::from_millis(700));
-    let mut proxy = drained("graceTimeOut: 10s").dynamic(&hosts(&[("a.test", &origin.url())])).start();
+    let mut proxy = drained("graceTimeOut: 10s")
+        .dynamic(&hosts(&[("a.test", &origin.url())]))
+        .start();
     let mut busy = Client::connect(proxy.web());
     busy.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     wait_for("the origin has it", || !origin.seen().is_empty());
@@ -45,18 +47,27 @@ fn sigterm_lets_a_running_request_finish_and_ends_with_success() {
     let start = Instant::now();
     proxy.signal("-TERM");
     assert!(idle.is_closed(), "an idle connection is closed");
-    assert!(start.elapsed() < Duration::from_millis(650), "at once: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(650),
+        "at once: {:?}",
+        start.elapsed()
+    );
     let response = busy.response();
     assert_eq!((response.status, response.text()), (200, "slow".to_owned()));
     assert!(busy.is_closed(), "no further request on it");
     assert_eq!(proxy.wait().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(8), "it does not wait the grace time out");
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "it does not wait the grace time out"
+    );
 }
 
 #[test]
 fn sigterm_cuts_what_is_not_finished_within_the_grace_time() {
     let origin = slow(Duration::from_secs(60));
-    let mut proxy = drained("graceTimeOut: 500ms").dynamic(&hosts(&[("a.test", &origin.url())])).start();
+    let mut proxy = drained("graceTimeOut: 500ms")
+        .dynamic(&hosts(&[("a.test", &origin.url())]))
+        .start();
     let mut busy = Client::connect(proxy.web());
     busy.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     wait_for("the origin has it", || !origin.seen().is_empty());
@@ -64,7 +75,10 @@ fn sigterm_cuts_what_is_not_finished_within_the_grace_time() {
     proxy.signal("-TERM");
     assert_eq!(proxy.wait().code(), Some(0));
     let elapsed = start.elapsed();
-    assert!(elapsed >= Duration::from_millis(450) && elapsed < Duration::from_secs(5), "{elapsed:?}");
+    assert!(
+        elapsed >= Duration::from_millis(450) && elapsed < Duration::from_secs(5),
+        "{elapsed:?}"
+    );
     assert!(busy.is_closed());
 }
 
@@ -77,12 +91,27 @@ fn new_requests_are_served_and_ping_says_503_until_the_accept_grace_time_is_over
     assert_eq!(proxy.get_from("traefik", "x", "/ping").status, 200);
     let start = Instant::now();
     proxy.signal("-TERM");
-    wait_for("ping answers 503", || proxy.get_from("traefik", "x", "/ping").status == 503);
-    assert_eq!(proxy.get("a.test", "/").text(), "one", "new connections are still served");
-    assert!(start.elapsed() < Duration::from_secs(1), "the machine is too slow for this test");
+    wait_for("ping answers 503", || {
+        proxy.get_from("traefik", "x", "/ping").status == 503
+    });
+    assert_eq!(
+        proxy.get("a.test", "/").text(),
+        "one",
+        "new connections are still served"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "the machine is too slow for this test"
+    );
     let web = proxy.web();
-    wait_for("new connections are refused", || TcpStream::connect(web).is_err());
-    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+    wait_for("new connections are refused", || {
+        TcpStream::connect(web).is_err()
+    });
+    assert!(
+        start.elapsed() >= Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(proxy.wait().code(), Some(0));
 }
 
@@ -124,7 +153,9 @@ fn sigusr1_reopens_the_access_log_and_the_log_after_a_rotation() {
     proxy.signal("-USR1");
     wait_for("a new file", || proxy.path("access.log").exists());
     proxy.get("a.test", "/after");
-    wait_for("the line in the new file", || read("access.log").contains("/after"));
+    wait_for("the line in the new file", || {
+        read("access.log").contains("/after")
+    });
     assert!(!read("access.log.1").contains("/after"));
 }
 
@@ -157,7 +188,10 @@ fn sigusr1_reopens_the_log_file() {
     wait_for("it is ready", || read().contains("Ready:"));
     std::fs::rename(&log, directory.join("ringway.log.1")).unwrap();
     let kill = |name: &str| {
-        Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+        Command::new("kill")
+            .args([name, &child.id().to_string()])
+            .status()
+            .unwrap();
     };
     kill("-USR1");
     wait_for("the new log", || read().contains("SIGUSR1"));
@@ -168,11 +202,16 @@ fn sigusr1_reopens_the_log_file() {
 #[test]
 fn a_second_instance_on_the_same_port_is_refused_and_the_first_goes_on() {
     let one = answering(answer("one"));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     let output = ringway(&[&format!("--entryPoints.web.address={}", proxy.web())]);
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output);
-    assert!(message.contains("in use") && message.contains("web"), "{message}");
+    assert!(
+        message.contains("in use") && message.contains("web"),
+        "{message}"
+    );
     assert_eq!(proxy.get("a.test", "/").text(), "one");
 }
 
@@ -219,7 +258,9 @@ os.execv(sys.argv[1], sys.argv[1:])
 fn where_io_uring_is_forbidden_the_error_says_why_and_what_to_do() {
     let mut command = Command::new("python3");
     command.args(["-c", FORBID, env!("CARGO_BIN_EXE_ringway")]);
-    command.arg("--entryPoints.web.address=127.0.0.1:0").arg0("python3");
+    command
+        .arg("--entryPoints.web.address=127.0.0.1:0")
+        .arg0("python3");
     let output = command.output().expect("python3 runs");
     let message = text(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
@@ -234,7 +275,10 @@ fn without_any_provider_it_serves_404() {
         .argument("--log.level=INFO")
         .start();
     let response = proxy.get("a.test", "/");
-    assert_eq!((response.status, response.text()), (404, "404 page not found\n".to_owned()));
+    assert_eq!(
+        (response.status, response.text()),
+        (404, "404 page not found\n".to_owned())
+    );
 }
 
 #[test]
@@ -248,10 +292,16 @@ fn traffic_waits_for_a_provider_at_most_for_the_start_up_timeout() {
     .start();
     assert!(start.elapsed() < Duration::from_secs(8));
     assert_eq!(proxy.get("a.test", "/").status, 404);
-    assert!(proxy.log().contains("missing.yml"), "the log names what is missing:\n{}", proxy.log());
+    assert!(
+        proxy.log().contains("missing.yml"),
+        "the log names what is missing:\n{}",
+        proxy.log()
+    );
     let one = answering(answer("one"));
     proxy.write("missing.yml", &hosts(&[("a.test", &one.url())]));
-    wait_for("the file is read when it comes", || proxy.get("a.test", "/").text() == "one");
+    wait_for("the file is read when it comes", || {
+        proxy.get("a.test", "/").text() == "one"
+    });
 }
 
 #[test]
@@ -262,7 +312,11 @@ fn a_client_that_only_connects_does_not_hold_up_the_end() {
     let start = Instant::now();
     proxy.signal("-TERM");
     assert_eq!(proxy.wait().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     let mut byte = [0];
     assert!(matches!(silent.read(&mut byte), Ok(0) | Err(_)));
 }

@@ -32,11 +32,15 @@ fn with_directory() -> support::process::Setup {
 }
 
 fn serves(proxy: &Process, host: &str, body: &str) {
-    wait_for(&format!("{host} serves {body:?}"), || proxy.get(host, "/").text() == body);
+    wait_for(&format!("{host} serves {body:?}"), || {
+        proxy.get(host, "/").text() == body
+    });
 }
 
 fn is_gone(proxy: &Process, host: &str) {
-    wait_for(&format!("{host} is gone"), || proxy.get(host, "/").status == 404);
+    wait_for(&format!("{host} is gone"), || {
+        proxy.get(host, "/").status == 404
+    });
 }
 
 /// Applied configuration: waits until what was written before is effective, by a marker route.
@@ -51,7 +55,9 @@ fn marked(routes: &str, marker: &str, url: &str) -> String {
 #[test]
 fn a_rename_over_the_file_is_an_edit() {
     let (one, two) = (answering(answer("one")), answering(answer("two")));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     for _ in 0..5 {
         proxy.write("dynamic.yml", &hosts(&[("a.test", &two.url())]));
@@ -64,27 +70,39 @@ fn a_rename_over_the_file_is_an_edit() {
 #[test]
 fn an_edit_in_place_takes_effect_within_a_second() {
     let (one, two) = (answering(answer("one")), answering(answer("two")));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     let start = Instant::now();
     std::fs::write(proxy.path("dynamic.yml"), hosts(&[("a.test", &two.url())])).unwrap();
     serves(&proxy, "a.test", "two");
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
 fn a_keep_alive_connection_sees_the_new_route_and_stays() {
     let (one, two) = (answering(answer("one")), answering(answer("two")));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     let mut client = Client::connect(proxy.web());
     assert_eq!(client.get("/").text(), "one");
     proxy.write("dynamic.yml", &hosts(&[("a.test", &two.url())]));
-    wait_for("the same connection gets two", || client.get("/").text() == "two");
+    wait_for("the same connection gets two", || {
+        client.get("/").text() == "two"
+    });
 }
 
 #[test]
 fn temporary_files_of_editors_are_not_configuration() {
     let one = answering(answer("one"));
-    let proxy = with_directory().file("conf/a.yml", &hosts(&[("a.test", &one.url())])).start();
+    let proxy = with_directory()
+        .file("conf/a.yml", &hosts(&[("a.test", &one.url())]))
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     let stray = hosts(&[("stray.test", &one.url())]);
     for name in [".a.yml.swp", "a.yml~", "4913", "#a.yml#", "a.yml.bak"] {
@@ -121,7 +139,11 @@ fn a_directory_mounted_by_kubernetes_is_followed_through_its_symlinks() {
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     let mut last = old;
     for n in 2..6 {
-        let (origin, body) = if n % 2 == 0 { (&two, "two") } else { (&one, "one") };
+        let (origin, body) = if n % 2 == 0 {
+            (&two, "two")
+        } else {
+            (&one, "one")
+        };
         let new = version(n, &origin.url());
         std::fs::remove_dir_all(last).unwrap();
         last = new;
@@ -136,8 +158,16 @@ fn a_file_behind_a_swapped_symlink_is_followed() {
     let path = setup.path().to_owned();
     std::fs::create_dir(path.join("v1")).unwrap();
     std::fs::create_dir(path.join("v2")).unwrap();
-    std::fs::write(path.join("v1/dynamic.yml"), hosts(&[("a.test", &one.url())])).unwrap();
-    std::fs::write(path.join("v2/dynamic.yml"), hosts(&[("a.test", &two.url())])).unwrap();
+    std::fs::write(
+        path.join("v1/dynamic.yml"),
+        hosts(&[("a.test", &one.url())]),
+    )
+    .unwrap();
+    std::fs::write(
+        path.join("v2/dynamic.yml"),
+        hosts(&[("a.test", &two.url())]),
+    )
+    .unwrap();
     symlink("v1", path.join("..data")).unwrap();
     symlink("..data/dynamic.yml", path.join("dynamic.yml")).unwrap();
     let proxy = setup.start();
@@ -188,7 +218,9 @@ fn a_half_written_file_never_takes_a_route_away() {
 fn files_of_a_directory_come_change_and_go_one_by_one() {
     let (one, two) = (answering(answer("one")), answering(answer("two")));
     let named = |name: &str, url: &str| {
-        hosts(&[(&format!("{name}.test"), url)]).replace("r0", name).replace("s0", name)
+        hosts(&[(&format!("{name}.test"), url)])
+            .replace("r0", name)
+            .replace("s0", name)
     };
     let proxy = with_directory()
         .file("conf/a.yml", &named("a", &one.url()))
@@ -222,7 +254,11 @@ fn a_bad_object_is_named_and_its_last_good_version_serves_beside_the_good_ones()
         .replace("Host(`a.test`)", "Hots(`a.test`)");
     proxy.write("dynamic.yml", &broken);
     serves(&proxy, "b.test", "two");
-    assert_eq!(proxy.get("a.test", "/").text(), "one", "the last good version serves");
+    assert_eq!(
+        proxy.get("a.test", "/").text(),
+        "one",
+        "the last good version serves"
+    );
     wait_for("the log names the router and the reason", || {
         let log = proxy.log();
         log.contains("r0") && log.contains("Hots")
@@ -230,9 +266,17 @@ fn a_bad_object_is_named_and_its_last_good_version_serves_beside_the_good_ones()
     let raw = proxy.get_from("traefik", "x", "/api/rawdata").text();
     let raw: serde_json::Value = serde_json::from_str(&raw).expect("JSON");
     let router = &raw["routers"]["r0@file"];
-    assert!(router["error"][0].as_str().is_some_and(|error| error.contains("Hots")), "{router:#}");
+    assert!(
+        router["error"][0]
+            .as_str()
+            .is_some_and(|error| error.contains("Hots")),
+        "{router:#}"
+    );
     // Mended: the error is gone.
-    proxy.write("dynamic.yml", &hosts(&[("a.test", &two.url()), ("b.test", &two.url())]));
+    proxy.write(
+        "dynamic.yml",
+        &hosts(&[("a.test", &two.url()), ("b.test", &two.url())]),
+    );
     serves(&proxy, "a.test", "two");
     let raw = proxy.get_from("traefik", "x", "/api/rawdata").text();
     let raw: serde_json::Value = serde_json::from_str(&raw).expect("JSON");
@@ -240,7 +284,10 @@ fn a_bad_object_is_named_and_its_last_good_version_serves_beside_the_good_ones()
     // Deletion ends it, whatever its last good version was.
     proxy.write("dynamic.yml", &broken);
     serves(&proxy, "a.test", "one");
-    proxy.write("dynamic.yml", &marked("http:\n  routers:\n  services:\n", "m.test", &one.url()));
+    proxy.write(
+        "dynamic.yml",
+        &marked("http:\n  routers:\n  services:\n", "m.test", &one.url()),
+    );
     serves(&proxy, "m.test", "one");
     assert_eq!(proxy.get("a.test", "/").status, 404);
 }
@@ -248,21 +295,30 @@ fn a_bad_object_is_named_and_its_last_good_version_serves_beside_the_good_ones()
 #[test]
 fn an_object_that_was_never_good_is_disabled_alone() {
     let one = answering(answer("one"));
-    let text = hosts(&[("a.test", &one.url()), ("b.test", &one.url())])
-        .replace("rule: \"Host(`a.test`)\"", "rule: \"Host(`a.test`)\", colour: red");
+    let text = hosts(&[("a.test", &one.url()), ("b.test", &one.url())]).replace(
+        "rule: \"Host(`a.test`)\"",
+        "rule: \"Host(`a.test`)\", colour: red",
+    );
     let proxy = with_api().dynamic(&text).start();
     assert_eq!(proxy.get("a.test", "/").status, 404);
     assert_eq!(proxy.get("b.test", "/").text(), "one");
     let response = proxy.get_from("traefik", "x", "/api/http/routers/r0@file");
     let router: serde_json::Value = serde_json::from_str(&response.text()).expect("JSON");
     assert_eq!(router["status"], "disabled", "{router:#}");
-    assert!(router["error"][0].as_str().is_some_and(|error| error.contains("colour")), "{router:#}");
+    assert!(
+        router["error"][0]
+            .as_str()
+            .is_some_and(|error| error.contains("colour")),
+        "{router:#}"
+    );
 }
 
 #[test]
 fn a_file_that_vanishes_and_returns_is_followed() {
     let (one, two) = (answering(answer("one")), answering(answer("two")));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     std::fs::remove_file(proxy.path("dynamic.yml")).unwrap();
     proxy.write("dynamic.yml", &hosts(&[("a.test", &two.url())]));
@@ -272,7 +328,9 @@ fn a_file_that_vanishes_and_returns_is_followed() {
 #[test]
 fn an_emptied_file_takes_all_its_routes_away() {
     let one = answering(answer("one"));
-    let proxy = one_file("").dynamic(&hosts(&[("a.test", &one.url())])).start();
+    let proxy = one_file("")
+        .dynamic(&hosts(&[("a.test", &one.url())]))
+        .start();
     proxy.write("dynamic.yml", "");
     is_gone(&proxy, "a.test");
 }
@@ -287,20 +345,36 @@ fn pooled_connections_survive_a_change_that_does_not_concern_them() {
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     for n in 0..5 {
         let marker = format!("m{n}.test");
-        proxy.write("dynamic.yml", &marked(&hosts(&[("a.test", &one.url())]), &marker, "http://127.0.0.1:1"));
+        proxy.write(
+            "dynamic.yml",
+            &marked(
+                &hosts(&[("a.test", &one.url())]),
+                &marker,
+                "http://127.0.0.1:1",
+            ),
+        );
         wait_for("the change", || proxy.get(&marker, "/").status == 502);
         assert_eq!(proxy.get("a.test", "/").text(), "one");
     }
-    let connections: std::collections::BTreeSet<usize> =
-        one.seen().iter().map(|request| request.connection).collect();
+    let connections: std::collections::BTreeSet<usize> = one
+        .seen()
+        .iter()
+        .map(|request| request.connection)
+        .collect();
     assert_eq!(connections.len(), 1, "one upstream connection served all");
 }
 
 #[test]
 fn the_balancers_position_survives_a_change_that_does_not_concern_it() {
-    let origins = [answering(answer("0")), answering(answer("1")), answering(answer("2"))];
-    let servers: Vec<String> =
-        origins.iter().map(|origin| format!("{{url: \"{}\"}}", origin.url())).collect();
+    let origins = [
+        answering(answer("0")),
+        answering(answer("1")),
+        answering(answer("2")),
+    ];
+    let servers: Vec<String> = origins
+        .iter()
+        .map(|origin| format!("{{url: \"{}\"}}", origin.url()))
+        .collect();
     let text = |marker: &str| {
         format!(
             "http:\n  routers:\n    r: {{rule: \"Host(`a.test`)\", service: s}}\n    \
@@ -309,7 +383,9 @@ fn the_balancers_position_survives_a_change_that_does_not_concern_it() {
             servers.join(", ")
         )
     };
-    let proxy = one_file("ringway: {shards: 1}\n").dynamic(&text("m.test")).start();
+    let proxy = one_file("ringway: {shards: 1}\n")
+        .dynamic(&text("m.test"))
+        .start();
     let mut picked = Vec::new();
     for n in 0..30 {
         picked.push(proxy.get("a.test", "/").text());
@@ -343,7 +419,9 @@ impl Load {
                 std::thread::spawn(move || {
                     let mut client = Client::connect(web);
                     while !stop.load(Ordering::Relaxed) {
-                        client.send("POST /p HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello");
+                        client.send(
+                            "POST /p HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello",
+                        );
                         let response = client.response();
                         assert_eq!((response.status, response.text()), (200, "one".to_owned()));
                         requests.fetch_add(1, Ordering::Relaxed);
@@ -351,7 +429,11 @@ impl Load {
                 })
             })
             .collect();
-        Self { stop, requests, threads }
+        Self {
+            stop,
+            requests,
+            threads,
+        }
     }
 
     fn end(self) -> u64 {
@@ -411,8 +493,10 @@ fn a_thousand_edits_under_load_disturb_nothing_and_leak_nothing() {
     socket.send("GET / HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
     assert!(socket.head().starts_with("HTTP/1.1 101"));
     let mut long = TcpStream::connect(proxy.web()).unwrap();
-    long.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    long.write_all(b"GET / HTTP/1.1\r\nHost: long.test\r\n\r\n").unwrap();
+    long.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    long.write_all(b"GET / HTTP/1.1\r\nHost: long.test\r\n\r\n")
+        .unwrap();
     let ended = Arc::new(AtomicBool::new(false));
     let taken = Arc::new(AtomicU64::new(0));
     let reader = {
@@ -435,23 +519,40 @@ fn a_thousand_edits_under_load_disturb_nothing_and_leak_nothing() {
             probe.send(format!("GET / HTTP/1.1\r\nHost: edit{n}.test\r\n\r\n"));
             probe.response().status == 200
         });
-        if n % 50 == 0 {
+        if n.is_multiple_of(50) {
             socket.send("!");
             assert_eq!(socket.read_exact(1), b"!");
         }
     };
     (1..=WARM_UP).for_each(&mut edit);
-    let (memory, files, bytes) =
-        (proxy.resident_kib(), proxy.open_files(), taken.load(Ordering::Relaxed));
+    let (memory, files, bytes) = (
+        proxy.resident_kib(),
+        proxy.open_files(),
+        taken.load(Ordering::Relaxed),
+    );
     (WARM_UP + 1..=WARM_UP + EDITS).for_each(&mut edit);
     let (memory_after, files_after) = (proxy.resident_kib(), proxy.open_files());
-    assert!(taken.load(Ordering::Relaxed) > bytes, "the download stands still");
+    assert!(
+        taken.load(Ordering::Relaxed) > bytes,
+        "the download stands still"
+    );
     ended.store(true, Ordering::Relaxed);
     reader.join().expect("the download survived");
     let requests = load.end();
-    assert!(requests > u64::from(EDITS), "too little load to tell anything: {requests}");
-    println!("{requests} requests; RSS {memory} -> {memory_after} KiB; files {files} -> {files_after}");
-    assert!(memory_after <= memory + 2048, "memory: {memory} KiB, then {memory_after} KiB");
+    assert!(
+        requests > u64::from(EDITS),
+        "too little load to tell anything: {requests}"
+    );
+    println!(
+        "{requests} requests; RSS {memory} -> {memory_after} KiB; files {files} -> {files_after}"
+    );
+    assert!(
+        memory_after <= memory + 2048,
+        "memory: {memory} KiB, then {memory_after} KiB"
+    );
     // The origin may keep a few more connections in pools; watches and files must not pile up.
-    assert!(files_after <= files + 8, "files: {files}, then {files_after}");
+    assert!(
+        files_after <= files + 8,
+        "files: {files}, then {files_after}"
+    );
 }

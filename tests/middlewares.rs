@@ -62,8 +62,8 @@ fn requests_pass_in_order_and_responses_in_reverse() {
     );
     let response = get(&proxy, "/foo", "");
     assert_eq!(response.status, 200);
-    assert_eq!(response.field("x-origin").as_deref(), Some("outer"));
-    assert_eq!(response.field("x-inner").as_deref(), Some("1"));
+    assert_eq!(response.field("x-origin"), Some("outer"));
+    assert_eq!(response.field("x-inner"), Some("1"));
     assert_eq!(first_line(&origin, 0), "GET /bar HTTP/1.1");
     assert!(
         origin.seen()[0]
@@ -88,7 +88,7 @@ fn an_answer_of_a_filter_passes_the_ones_before_it_only() {
         (response.status, response.text().as_str()),
         (403, "Forbidden")
     );
-    assert_eq!(response.field("x-before").as_deref(), Some("1"));
+    assert_eq!(response.field("x-before"), Some("1"));
     assert_eq!(response.field("x-after"), None);
     assert!(origin.seen().is_empty());
 }
@@ -114,7 +114,7 @@ fn a_slow_password_is_checked_off_the_shard_and_remembered() {
             (401, "401 Unauthorized\n")
         );
         assert_eq!(
-            refused.field("www-authenticate").as_deref(),
+            refused.field("www-authenticate"),
             Some("Basic realm=\"traefik\"")
         );
     }
@@ -140,7 +140,7 @@ fn a_redirect_and_a_preflight_never_reach_the_origin() {
         (301, "Moved Permanently")
     );
     assert_eq!(
-        response.field("location").as_deref(),
+        response.field("location"),
         Some("https://a.test/a%2Fb?c=%zz")
     );
     let cors = with(
@@ -151,11 +151,8 @@ fn a_redirect_and_a_preflight_never_reach_the_origin() {
     client.send("OPTIONS / HTTP/1.1\r\nHost: a.test\r\nOrigin: x\r\nAccess-Control-Request-Method: GET\r\n\r\n");
     let response = client.response();
     assert_eq!((response.status, response.text().as_str()), (200, ""));
-    assert_eq!(response.field("content-length").as_deref(), Some("0"));
-    assert_eq!(
-        response.field("access-control-allow-origin").as_deref(),
-        Some("*")
-    );
+    assert_eq!(response.field("content-length"), Some("0"));
+    assert_eq!(response.field("access-control-allow-origin"), Some("*"));
     assert!(origin.seen().is_empty());
 }
 
@@ -203,7 +200,7 @@ fn an_error_response_becomes_the_page_of_another_service() {
     let response = get(&proxy, "/x?y=1", "X-A: 1\r\n");
     assert_eq!((response.status, response.text().as_str()), (503, "page"));
     assert_eq!(response.field("x-origin"), None);
-    assert_eq!(response.field("x-pages").as_deref(), Some("1"));
+    assert_eq!(response.field("x-pages"), Some("1"));
     let expected = "GET /e?s=503&o=500&u=http%3A%2F%2Fa.test%2Fx%3Fy%3D1 HTTP/1.1";
     assert_eq!(first_line(&pages, 0), expected);
     assert!(pages.seen()[0].head.contains("X-A: 1\r\n"));

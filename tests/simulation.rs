@@ -43,7 +43,9 @@ fn scenario(seed: u64) {
     let mut proxy = SimProxy::new(&io);
     reactor.run_until(async {
         let end = io.now() + PATIENCE;
-        io.timeout(end, talk(&io, &mut proxy, seed)).await.expect("the scenario ends");
+        io.timeout(end, talk(&io, &mut proxy, seed))
+            .await
+            .expect("the scenario ends");
         // Quiescence: idle connections are closed on both sides; nothing else may be left.
         proxy.local.start_draining();
         io.close_idle_downstream();
@@ -94,11 +96,17 @@ async fn talk(io: &Handle, proxy: &mut SimProxy, seed: u64) {
 
 /// An origin that answers with its name, the path and the size of the body.
 fn origin(io: &Handle, name: &'static str) -> SocketAddr {
-    let id = io.listen_at(([10, 0, 0, 1], 0).into(), ORIGIN + name.len() as u32).expect("listening");
+    let id = io
+        .listen_at(([10, 0, 0, 1], 0).into(), ORIGIN + name.len() as u32)
+        .expect("listening");
     let addr = io.listener_addr(id).expect("bound");
     ORIGINS.with(|origins| {
-        origins.borrow_mut().retain(|(tag, _)| *tag != ORIGIN + name.len() as u32);
-        origins.borrow_mut().push((ORIGIN + name.len() as u32, name));
+        origins
+            .borrow_mut()
+            .retain(|(tag, _)| *tag != ORIGIN + name.len() as u32);
+        origins
+            .borrow_mut()
+            .push((ORIGIN + name.len() as u32, name));
     });
     addr
 }
@@ -115,7 +123,10 @@ async fn serve_origin(stream: Stream, name: &'static str) {
     while let Some((head, body)) = reader.message(&stream).await {
         let path = head.split(' ').nth(1).expect("a path");
         let text = format!("{name} {path} {}", body.len());
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        );
         stream.queue(Chunk::from_vec(answer.into_bytes()));
         if stream.flushed().await.is_err() {
             return;
@@ -199,7 +210,9 @@ impl SimProxy {
         let view = View::new(planner.published().snapshot.clone(), back.clone());
         let offload = Offload::new(OffloadPool::start(1).expect("a thread"), io.notifier());
         let local = Local::new(io.clone(), settings, view, offload, RecordSink::off());
-        let id = io.listen_at(([10, 0, 0, 2], 80).into(), 0).expect("listening");
+        let id = io
+            .listen_at(([10, 0, 0, 2], 80).into(), 0)
+            .expect("listening");
         let addr = io.listener_addr(id).expect("bound");
         io.spawn(run_workers(local.clone()));
         io.spawn(accept(io.clone()));
@@ -216,20 +229,29 @@ impl SimProxy {
     fn apply(&mut self, dynamic: &str) {
         self.updates += 1;
         let decoded = decode_text(Format::Yaml, dynamic, None).expect("the YAML parses");
-        let objects = decoded.objects.into_iter().map(|(key, declared)| {
-            (key, Entry::Present(declared.result.expect("a good object")))
-        });
+        let objects = decoded
+            .objects
+            .into_iter()
+            .map(|(key, declared)| (key, Entry::Present(declared.result.expect("a good object"))));
         let update = Update {
             provider: "file".into(),
-            position: Position { text: "".into(), number: self.updates },
+            position: Position {
+                text: "".into(),
+                number: self.updates,
+            },
             payload: Payload::Snapshot(objects.collect()),
         };
         // The watcher is told the time; without a throttle it makes no difference which.
         let now = std::time::Instant::now();
         self.watcher.receive(update, now);
         let merged = self.watcher.take_due(now).expect("a change");
-        let change = self.planner.apply(merged).change.expect("a change for shards");
-        self.local.swap_view(View::new(change.snapshot.clone(), self.back.clone()));
+        let change = self
+            .planner
+            .apply(merged)
+            .change
+            .expect("a change for shards");
+        self.local
+            .swap_view(View::new(change.snapshot.clone(), self.back.clone()));
         self.local.remove_states(&change.removed_states);
         self.local.remove_pools(&change.removed_pools);
     }
@@ -248,7 +270,11 @@ async fn accept(io: Handle) {
         }
         let name = ORIGINS.with(|origins| {
             let origins = origins.borrow();
-            origins.iter().find(|(known, _)| *known == tag).expect("an origin").1
+            origins
+                .iter()
+                .find(|(known, _)| *known == tag)
+                .expect("an origin")
+                .1
         });
         io.spawn(serve_origin(stream, name));
     }

@@ -242,7 +242,11 @@ impl Process {
             resident_bytes: number("VmRSS:").map(|kib| kib * 1024),
             threads: number("Threads:"),
             open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
-            shards: state.counters.iter().map(|counters| counters.iter().collect()).collect(),
+            shards: state
+                .counters
+                .iter()
+                .map(|counters| counters.iter().collect())
+                .collect(),
         }
     }
 }

@@ -97,11 +97,7 @@ pub(super) struct Current {
 
 impl ApiState {
     /// The state of a process whose shards, one per set of counters, all begin with `published`.
-    pub fn new(
-        facts: ApiFacts,
-        published: Arc<Published>,
-        counters: Arc<[Arc<Counters>]>,
-    ) -> Self {
+    pub fn new(facts: ApiFacts, published: Arc<Published>, counters: Arc<[Arc<Counters>]>) -> Self {
         let generation = published.generation;
         Self {
             facts,
@@ -109,7 +105,10 @@ impl ApiState {
                 positions: positions(&published, &BTreeMap::new()),
                 published,
             }),
-            acknowledged: counters.iter().map(|_| AtomicU64::new(generation)).collect(),
+            acknowledged: counters
+                .iter()
+                .map(|_| AtomicU64::new(generation))
+                .collect(),
             counters,
             effective: watch::Sender::new(generation),
         }

@@ -17,10 +17,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::findings::{Finding, Severity};
+use super::remarks::remarks;
 use crate::config::decode::nearest;
-use crate::config::dynamic::{Decoded, Kind, Object};
+use crate::config::dynamic::{Decoded, HttpMiddleware, Kind, Object};
 use crate::config::format::{self, Format};
-use crate::config::statics::{Disk, LoadError, Loaded, load};
+use crate::config::statics::{Disk, LoadError, Loaded, is_static_key, load};
 use crate::config::tree::{Node, Position, Value};
 use crate::control::planning::{Outcome, plan_once};
 use crate::control::settings;
@@ -28,6 +29,7 @@ use crate::plan::{Level, Message, PlanSettings};
 use crate::provider::file::reader::{FileError, decode_text};
 use crate::provider::file::{self, Source};
 use crate::provider::internal;
+use crate::rules::Syntax;
 use crate::service::Internal;
 use crate::watcher::{Entry, Objects, Payload, Update};
 
@@ -100,6 +102,7 @@ pub fn check(paths: &[PathBuf]) -> Report {
     for path in paths {
         check.take(path);
     }
+    check.remark();
     check.compile();
     check.report()
 }
@@ -122,16 +125,18 @@ struct Check {
 impl Check {
     fn take(&mut self, path: &Path) {
         if path.is_dir() {
-            self.take_source(&Source::Directory(path.to_owned()));
+            self.take_source(&Source::Directory(path.to_owned()), Severity::Error);
             return;
         }
         self.take_file(path);
     }
 
-    fn take_source(&mut self, source: &Source) {
+    /// `severity`: of what cannot be found. A path on the command line must exist; one that a static file
+    /// names may exist only where the proxy runs, and is read there as soon as it does.
+    fn take_source(&mut self, source: &Source, severity: Severity) {
         let found = source.find();
         for (path, reason) in found.errors {
-            let finding = Finding::new(&path, Severity::Error, Position::NONE, "", reason);
+            let finding = Finding::new(&path, severity, Position::NONE, "", reason);
             self.findings.push(finding);
         }
         for file in found.files {
@@ -186,7 +191,7 @@ impl Check {
                 let dynamic = settings::file_provider(&loaded.config).map(|own| own.source);
                 self.statics.push(loaded);
                 if let Some(source) = dynamic {
-                    self.take_source(&source);
+                    self.take_source(&source, Severity::Warning);
                 }
             }
             Err(error) => self.take_load_error(path, error),
@@ -248,6 +253,32 @@ impl Check {
             text,
             decoded,
         });
+    }
+
+    /// Looks for routers that are legal and odd.
+    fn remark(&mut self) {
+        let syntax = self.statics.first().map_or(Syntax::V3, |loaded| {
+            settings::plan(&loaded.config).default_rule_syntax
+        });
+        for file in &self.dynamics {
+            let places = Places::of(file);
+            for (key, declared) in &file.decoded.objects {
+                let Ok(Object::HttpRouter(router)) = &declared.result else {
+                    continue;
+                };
+                for remark in remarks(router, syntax) {
+                    let position = places
+                        .field(key.kind, &key.name, remark.field)
+                        .unwrap_or(Position::NONE);
+                    let path = format!("{key}.{}", remark.field);
+                    let severity = Severity::Warning;
+                    let message = remark.message;
+                    let mut finding = Finding::new(&file.path, severity, position, path, message);
+                    finding.excerpt = remark.clause.into_iter().collect();
+                    self.findings.push(finding);
+                }
+            }
+        }
     }
 
     /// Merges and compiles everything that decoded.
@@ -334,7 +365,7 @@ impl Check {
             if message.level == Level::Info {
                 continue;
             }
-            let message = &without_repetition(message, &outcome.planned.log);
+            let message = &without_repetition(message, outcome);
             let (name, provider) = message
                 .name
                 .rsplit_once('@')
@@ -422,8 +453,9 @@ impl Summary {
     }
 }
 
-/// A file is static if it has a top-level key that a dynamic one has not. What cannot be parsed is taken
-/// as dynamic: the error is the same.
+/// A file is static if it has a top-level key that only a static one has, or none that only a dynamic one
+/// has. A section of the other kind in it is then reported as such. What cannot be parsed is taken as
+/// dynamic: the error is the same.
 fn is_static(path: &Path, text: &str) -> bool {
     let format = Format::of_file(path).unwrap_or(Format::Yaml);
     let Ok(document) = format::parse(format, text) else {
@@ -435,7 +467,9 @@ fn is_static(path: &Path, text: &str) -> bool {
             .iter()
             .any(|name| key.eq_ignore_ascii_case(name))
     };
-    !entries.is_empty() && !entries.iter().any(|entry| dynamic(&entry.key))
+    !entries.is_empty()
+        && (entries.iter().any(|entry| is_static_key(&entry.key))
+            || !entries.iter().any(|entry| dynamic(&entry.key)))
 }
 
 /// The file that declares an object; a router that models split has its entry point before its name.
@@ -461,29 +495,55 @@ fn severity(message: &Message) -> Severity {
     }
 }
 
-/// A router repeats what is wrong with its service or middleware; the place of that is there.
-fn without_repetition(message: &Message, all: &[Message]) -> Message {
+/// A router repeats what is wrong with its service or middleware, and a chain what is wrong with a
+/// member; the place of that is there.
+fn without_repetition(message: &Message, outcome: &Outcome) -> Message {
     let mut message = message.clone();
-    if message.kind == Kind::HttpRouter {
-        let cause = all.iter().find(|other| {
-            other.kind != Kind::HttpRouter
-                && other.level == Level::Error
-                && message.text.contains(&*other.text)
-        });
-        if let Some(cause) = cause {
-            let word = if cause.kind == Kind::HttpService {
-                "service"
-            } else {
-                "middleware"
-            };
-            message.text = format!(
-                "the {word} \"{}\" is disabled by its own errors, and this router with it",
-                cause.name
-            )
-            .into();
-        }
+    let names = referred(message.kind, &message.name, outcome);
+    let mut causes = outcome.planned.log.iter().filter(|other| {
+        let (name, _) = other.name.rsplit_once('@').unwrap_or((&other.name, ""));
+        matches!(other.kind, Kind::HttpService | Kind::HttpMiddleware)
+            && (other.kind, &other.name) != (message.kind, &message.name)
+            && message.text.contains(&*other.text)
+            && names
+                .iter()
+                .any(|known| **known == *other.name || **known == *name)
+    });
+    if let Some(cause) = causes.next() {
+        let word = if cause.kind == Kind::HttpService {
+            "service"
+        } else {
+            "middleware"
+        };
+        let referrer = if message.kind == Kind::HttpRouter {
+            "router"
+        } else {
+            "chain"
+        };
+        message.text = format!(
+            "the {word} \"{}\" is disabled by its own errors, and this {referrer} with it",
+            cause.name
+        )
+        .into();
     }
     message
+}
+
+/// The services and middlewares that a router, or the middlewares that a chain, names.
+fn referred<'o>(kind: Kind, name: &Arc<str>, outcome: &'o Outcome) -> Vec<&'o str> {
+    let objects = &outcome.planned.published.objects;
+    let status = objects.get(kind, name);
+    match status.and_then(|status| status.object.as_ref()) {
+        Some(Object::HttpRouter(router)) => {
+            let middlewares = router.middlewares.iter().map(|name| &**name);
+            middlewares.chain([&*router.service]).collect()
+        }
+        Some(Object::HttpMiddleware(middleware)) => match &**middleware {
+            HttpMiddleware::Chain(chain) => chain.middlewares.iter().map(|name| &**name).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// A message of the plan with the place that it speaks of.

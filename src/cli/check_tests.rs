@@ -241,3 +241,117 @@ fn a_router_points_to_its_broken_service_instead_of_repeating_its_errors() {
         "{findings:#?}"
     );
 }
+
+#[test]
+fn a_dynamic_section_in_a_static_file_is_told_where_it_belongs() {
+    let files = Files::new(&[(
+        "a.yml",
+        "entryPoints: {web: {address: ':80'}}\ntls: {options: {}}\n",
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(
+        findings[0].starts_with("a.yml:2:1: warning: tls: belongs to the dynamic configuration"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn keys_of_traefik_1_are_told_their_present_place() {
+    let files = Files::new(&[(
+        "a.toml",
+        "defaultEntryPoints = [\"http\"]\n\n[docker]\nwatch = true\n",
+    )]);
+    let findings = files.findings(&["a.toml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].contains("defaultEntryPoints: is a key of an earlier major version")
+            && findings[0].contains("asDefault"),
+        "{findings:#?}"
+    );
+    assert!(findings[1].contains("providers.docker"), "{findings:#?}");
+}
+
+#[test]
+fn a_dynamic_file_that_exists_only_where_the_proxy_runs_is_a_warning() {
+    let files = Files::new(&[(
+        "a.yml",
+        "providers: {file: {filename: /nowhere/dynamic.yml}}\n",
+    )]);
+    let report = files.check(&["a.yml"]);
+    assert_eq!(report.summary.errors, 0, "{:#?}", report.findings);
+    assert!(report.findings[0].message.contains("does not exist"));
+}
+
+#[test]
+fn a_chain_points_to_its_broken_member_instead_of_repeating_its_errors() {
+    let files = Files::new(&[(
+        "a.yml",
+        "http:\n  middlewares:\n    limit: {rateLimit: {average: 1}}\n    c: {chain: {middlewares: [limit]}}\n",
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(
+        findings[0].contains("rateLimit: this type"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[1]
+            .contains("\"limit@file\" is disabled by its own errors, and this chain with it"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_udp_entry_point_is_told_not_to_listen() {
+    let files = Files::new(&[(
+        "a.yml",
+        "entryPoints: {web: {address: ':80'}, dns: {address: ':53/udp'}}\n",
+    )]);
+    let findings = files.findings(&["a.yml"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(
+        findings[0].contains("warning: entryPoints.dns.address: UDP is not supported yet"),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_rule_in_the_language_of_traefik_2_is_remarked_on() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("Host(`a.test`)", "HostRegexp(`{sub:.+}`)"),
+    )]);
+    let text = files.findings(&["a.yml"]).join("\n");
+    assert!(text.contains("templates are v2 syntax"), "{text}");
+}
+
+#[test]
+fn a_router_with_tls_is_told_to_get_no_requests() {
+    let files = Files::new(&[(
+        "a.yml",
+        &GOOD.replace("      service:", "      tls: {}\n      service:"),
+    )]);
+    let text = files.findings(&["a.yml"]).join("\n");
+    assert!(text.contains("warning: http.routers.api.tls: "), "{text}");
+}
+
+#[test]
+fn a_router_names_its_own_broken_middleware_when_another_has_the_same_error() {
+    let files = Files::new(&[(
+        "a.yml",
+        "http:\n  routers:\n    r: {rule: Host(`a`), service: s, middlewares: [two]}\n    \
+         q: {rule: Host(`b`), service: s, middlewares: [one]}\n  services:\n    \
+         s: {loadBalancer: {servers: [{url: 'http://127.0.0.1:1'}]}}\n  middlewares:\n    \
+         one: {rateLimit: {average: 1}}\n    two: {rateLimit: {average: 1}}\n",
+    )]);
+    let text = files.findings(&["a.yml"]).join("\n");
+    assert!(
+        text.contains("http.routers.r.middlewares: the middleware \"two@file\""),
+        "{text}"
+    );
+    assert!(
+        text.contains("http.routers.q.middlewares: the middleware \"one@file\""),
+        "{text}"
+    );
+}

@@ -19,6 +19,7 @@ pub mod findings;
 pub mod healthcheck;
 pub mod http_get;
 pub mod origin;
+mod remarks;
 pub mod wait;
 
 use std::process::ExitCode;

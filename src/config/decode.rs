@@ -209,9 +209,27 @@ pub fn decode_scalar<T: FromText>(
     decode_text(node, path, errors)
 }
 
-decode_from_text!(Text, bool, i64, u64, u32, u16, u8, f64, GoDuration);
+decode_from_text!(
+    Text,
+    Arc<str>,
+    bool,
+    i64,
+    u64,
+    u32,
+    u16,
+    u8,
+    f64,
+    GoDuration
+);
 
 impl FromText for Text {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
+/// For texts that compiled objects share.
+impl FromText for Arc<str> {
     fn from_text(text: &str) -> Result<Self, String> {
         Ok(text.into())
     }
@@ -503,6 +521,7 @@ macro_rules! omit_when {
 }
 omit_when! {
     Text: |value| value.is_empty();
+    Arc<str>: |value| value.is_empty();
     bool: |value| !*value;
     i64: |value| *value == 0;
     u64: |value| *value == 0;

@@ -11,7 +11,7 @@
 //! | [`decode`] | the rules of decoding: case, presence, lists, errors with paths |
 //! | [`dynamic`] | Traefik's dynamic schema: routers, services, middlewares, TLS |
 //! | [`statics`] | Traefik's static schema and how it is found: file, flags, environment |
-//! | [`duration`], [`secret`] | value types |
+//! | [`duration`], [`rare`], [`secret`] | value types |
 //!
 //! It judges form only. Whether references resolve and rules parse is decided when a configuration is compiled.
 
@@ -22,6 +22,7 @@ pub mod decode;
 pub mod duration;
 pub mod dynamic;
 pub mod format;
+pub mod rare;
 pub mod secret;
 pub mod statics;
 pub mod tree;

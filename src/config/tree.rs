@@ -390,10 +390,7 @@ mod tests {
             node.insert("rule", Node::scalar(format!("Host(`h{i}.example`)")));
             let hash = node.content_hash();
             assert!(seen.insert(hash.low), "low lane collides at {i}");
-            assert!(
-                seen.insert(hash.high),
-                "high lane collides at {i}"
-            );
+            assert!(seen.insert(hash.high), "high lane collides at {i}");
         }
     }
 

@@ -111,8 +111,10 @@ fn start(
     let (emit, outcomes) = mpsc::unbounded_channel();
     // The receiver lives until the process ends.
     let emit = move |outcome| drop(emit.send(outcome));
-    let counters: Arc<[Arc<Counters>]> =
-        shards::placement(config).iter().map(|_| Arc::default()).collect();
+    let counters: Arc<[Arc<Counters>]> = shards::placement(config)
+        .iter()
+        .map(|_| Arc::default())
+        .collect();
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
     let file = start_providers(config, &worker).map_err(no_thread)?;

@@ -9,9 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
 use crate::config::decode::Text;
-use crate::config::statics::{
-    self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig,
-};
+use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
 use crate::provider::file::{self, FileSettings};
@@ -181,8 +179,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::{Semicolons, Underscores};
     use crate::config::statics::{Disk, load};
+    use crate::http::{Semicolons, Underscores};
 
     fn config(flags: &[&str]) -> StaticConfig {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();

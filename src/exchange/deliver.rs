@@ -68,7 +68,11 @@ impl Exchange<'_> {
             return;
         };
         self.bytes.clear();
-        if small && spool(self.downstream, decoder, MAX_DRAINED_BYTES, self.bytes).await.is_ok() {
+        if small
+            && spool(self.downstream, decoder, MAX_DRAINED_BYTES, self.bytes)
+                .await
+                .is_ok()
+        {
             self.request_received();
         }
     }

@@ -64,7 +64,8 @@ impl Drop for WorkerCount {
 
 /// What a connection's record remembers between exchanges, packed into the stream's tag.
 ///
-/// `entry point: 8 bits | requests served: 24 bits | accepted at, in seconds since start: 32 bits`
+/// `entry point: 8 bits | requests served: 24 bits | accepted at, in milliseconds since start,
+/// modulo 49 days: 32 bits`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionTag {
     pub(super) entry_point: u8,
@@ -83,9 +84,9 @@ impl ConnectionTag {
         }
     }
 
-    /// How long ago the connection was accepted, to the second.
+    /// How long ago the connection was accepted, modulo 49 days: a connection that old starts anew.
     pub(super) fn age(self, now: Instant) -> Duration {
-        Duration::from_secs(seconds(now).saturating_sub(u64::from(self.accepted)))
+        Duration::from_millis(u64::from(millis(now).wrapping_sub(self.accepted)))
     }
 
     pub(super) fn pack(self) -> u64 {
@@ -96,22 +97,31 @@ impl ConnectionTag {
 
 /// The tag of a connection accepted now on an entry point.
 pub fn tag_of(entry_point: u8, now: Instant) -> u64 {
-    let accepted = u32::try_from(seconds(now)).unwrap_or(u32::MAX);
     ConnectionTag {
         entry_point,
         requests: 0,
-        accepted,
+        accepted: millis(now),
     }
     .pack()
 }
 
-fn seconds(now: Instant) -> u64 {
-    now.as_nanos() / 1_000_000_000
+/// Milliseconds since the reactor's start; the cast is the modulo.
+fn millis(now: Instant) -> u32 {
+    (now.as_nanos() / 1_000_000) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connections_age_survives_the_wrap_of_its_clock() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let wrap = 1 << 32;
+        let tag = ConnectionTag::unpack(tag_of(1, at(wrap - 100)));
+        assert_eq!(tag.age(at(wrap - 100)), Duration::ZERO);
+        assert_eq!(tag.age(at(wrap + 250)), Duration::from_millis(350));
+    }
 
     #[test]
     fn a_tag_unpacks_to_what_was_packed_and_requests_saturate() {

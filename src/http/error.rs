@@ -443,7 +443,9 @@ mod tests {
         assert_eq!(Cause::ResponseTimeout.answer().body, "Gateway Timeout");
         assert_eq!(Cause::NoServer.answer().body, "no available server\n");
         assert!(written(Cause::Fragment).ends_with("\r\nContent-Length: 0\r\n\r\n"));
-        assert!(written(Cause::MalformedBody(ChunkError::Size)).contains("\r\nConnection: close\r\n"));
+        assert!(
+            written(Cause::MalformedBody(ChunkError::Size)).contains("\r\nConnection: close\r\n")
+        );
         // Whether the rest of the body can be read away decides about the connection.
         assert!(!written(Cause::BodyTooLarge).contains("Connection: close"));
     }

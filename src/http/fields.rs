@@ -361,14 +361,15 @@ impl Fields {
     }
 
     /// Adds the line whose name starts at `start` of the received block and whose value is at
-    /// `value`, and returns its token. The caller has validated both.
+    /// `value`; returns its token, and whether the line is `Name: value` and CRLF without further
+    /// white space. The caller has validated both.
     #[inline]
     pub(crate) fn push_received(
         &mut self,
         start: usize,
         name_len: usize,
         value: std::ops::Range<usize>,
-    ) -> Option<Token> {
+    ) -> (Option<Token>, bool) {
         let name_end = start + name_len;
         let name = &mut self.arena[start..name_end];
         let token = match Token::lookup_spelled(name) {
@@ -391,7 +392,7 @@ impl Fields {
             self.tidied(start..name_end, value, token)
         };
         self.lines.push(line);
-        token
+        (token, tidy)
     }
 
     /// Takes back the line pushed last: its meaning went elsewhere in the head.
@@ -616,10 +617,10 @@ mod tests {
         let block = b"hOST:a\r\nx-Foo-BAR: v\r\nX-E:\r\nX-W:  w \t\r\n\r\n";
         let mut fields = Fields::new();
         fields.receive(block);
-        assert_eq!(fields.push_received(0, 4, 5..6), Some(Token::Host));
-        assert_eq!(fields.push_received(8, 9, 19..20), None);
-        assert_eq!(fields.push_received(22, 3, 26..26), None);
-        assert_eq!(fields.push_received(28, 3, 34..35), None);
+        assert_eq!(fields.push_received(0, 4, 5..6), (Some(Token::Host), false));
+        assert_eq!(fields.push_received(8, 9, 19..20), (None, true));
+        assert_eq!(fields.push_received(22, 3, 26..26), (None, false));
+        assert_eq!(fields.push_received(28, 3, 34..35), (None, false));
         assert_eq!(
             written(&fields),
             "Host: a\r\nX-Foo-Bar: v\r\nX-E: \r\nX-W: w\r\n"

@@ -298,7 +298,14 @@ mod tests {
 
     #[test]
     fn the_text_of_an_address_is_the_standard_one() {
-        for ip in ["0.0.0.0", "1.20.103.255", "255.255.255.255", "192.168.10.9", "::1", "2001:db8::10"] {
+        for ip in [
+            "0.0.0.0",
+            "1.20.103.255",
+            "255.255.255.255",
+            "192.168.10.9",
+            "::1",
+            "2001:db8::10",
+        ] {
             let peer = Peer::new(ip.parse().unwrap(), false, &ForwardedPolicy::default());
             assert_eq!(peer.ip_text(), ip.as_bytes());
         }

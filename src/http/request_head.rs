@@ -41,6 +41,7 @@ pub struct RequestHead {
     query: Option<Span>,
     authority: Option<Span>,
     host: Span,
+    port: Option<Span>,
     fragment: bool,
 }
 
@@ -155,7 +156,7 @@ impl RequestHead {
 
     /// The port of the authority, if it names one.
     pub fn port(&self) -> Option<&[u8]> {
-        split_host_port(self.authority()?).1
+        self.port.map(|span| self.slice(span))
     }
 
     /// The protocols the client asks for, if [`RequestHead::upgrade`] holds.
@@ -322,12 +323,19 @@ impl RequestHead {
     fn set_authority_span(&mut self, span: Span) {
         self.authority = Some(span);
         let authority = self.slice(span);
-        let (host, _) = split_host_port(authority);
+        let (host, port) = split_host_port(authority);
+        // The port is the end of `authority`.
+        let port = port.map(|port| Span {
+            start: span.end - port.len() as u32,
+            end: span.end,
+        });
         // `host` is a part of `authority`, so its offset in the text is a difference of addresses.
         let offset = host.as_ptr() as usize - authority.as_ptr() as usize;
         let start = span.start as usize + offset;
         let range = start..start + host.len();
-        if host.iter().any(u8::is_ascii_uppercase) {
+        let has_capitals = host.iter().any(u8::is_ascii_uppercase);
+        self.port = port;
+        if has_capitals {
             let start = self.text.len();
             self.text.extend_from_within(range);
             self.text[start..].make_ascii_lowercase();

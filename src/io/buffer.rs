@@ -114,6 +114,12 @@ impl Pool {
         (self.state().bytes_in_use.get() + size <= limit).then(|| self.take(size))
     }
 
+    /// Lays in unused blocks of `size`, so that the first bursts find some.
+    pub(super) fn stock(&self, size: usize, count: usize) {
+        let blocks: Vec<Block> = (0..count).map(|_| self.take(size)).collect();
+        drop(blocks);
+    }
+
     /// Takes the block out of the count of used ones while a buffer ring holds it.
     pub(super) fn lend_to_ring(&self, block: Block) -> RingBlock {
         self.state().uncount_use(block.size());

@@ -134,11 +134,8 @@ pub(super) struct Active {
     pub(super) vector: super::send::Vector,
 }
 
-/// Working sets that wait to be used again.
-#[expect(
-    clippy::vec_box,
-    reason = "a working set keeps its address: the kernel is given pointers into it"
-)]
+/// Working sets that wait to be used again. Boxed: a working set keeps its address, since the kernel is
+/// given pointers into it.
 pub(super) type SpareActives = Vec<Box<Active>>;
 
 /// The wakers of a connection that lost its waiters.
@@ -248,6 +245,12 @@ impl Connection {
 }
 
 impl Core {
+    fn publish_load(&self) {
+        if let Some(load) = &self.downstream_load {
+            load.set(self.stats.downstream_connections.get());
+        }
+    }
+
     /// A record for an open, connected socket; receiving starts.
     pub(super) fn add_connection(
         &mut self,
@@ -283,6 +286,7 @@ impl Core {
         self.stats.connections.set(self.connections.len() as u64);
         if group == Group::Downstream {
             self.stats.downstream_connections.add(1);
+            self.publish_load();
         }
         self.arm_receive(key);
         key
@@ -670,6 +674,7 @@ impl Core {
         }
         if connection.group == Group::Downstream {
             self.stats.downstream_connections.sub(1);
+            self.publish_load();
         }
         self.stats.connections.set(self.connections.len() as u64);
     }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::accept::{Accepted, Listener};
@@ -24,7 +25,7 @@ use super::notify::Notifier;
 use super::park::ReadyQueue;
 use super::slab::{Key, Slab};
 use super::sleep::Sleeper;
-use super::stats::Stats;
+use super::stats::{SharedGauge, Stats};
 use super::timer::{Owner, Wheel};
 
 /// Connections closed per turn; more wait for the next turns, so that closing 100,000 idle ones
@@ -51,6 +52,8 @@ pub(super) struct Core {
     pub(super) now: Instant,
     pub(super) wheel: Wheel,
     fired: Vec<Owner>,
+    /// Where other threads read how many accepted connections there are.
+    pub(super) downstream_load: Option<Arc<SharedGauge>>,
     completions: Vec<Completion>,
     /// Wakers to run once the borrow has ended.
     pub(super) wakes: Vec<Waker>,
@@ -95,14 +98,15 @@ impl Core {
             stats,
             now: Instant::ZERO,
             wheel: Wheel::new(),
-            fired: Vec::new(),
+            fired: Vec::with_capacity(64),
+            downstream_load: None,
             completions: Vec::with_capacity(256),
             wakes: Vec::with_capacity(256),
             connections: Slab::new(),
             spare_actives: Vec::new(),
             unsent: Vec::with_capacity(64),
             unsent_scratch: Vec::with_capacity(64),
-            closing: VecDeque::new(),
+            closing: VecDeque::with_capacity(64),
             starved_heads: VecDeque::new(),
             starved: VecDeque::new(),
             ready: ReadyQueue::default(),

@@ -19,7 +19,10 @@ use super::executor::{Executor, YieldNow};
 use super::instant::Instant;
 use super::notify::Notifier;
 use super::start::StartError;
-use super::stats::Stats;
+use super::stats::{SharedGauge, Stats};
+
+/// Unused blocks of each group's size that a reactor begins with.
+const STOCKED_BLOCKS: usize = 16;
 
 /// Polls between two looks at the clock, when deciding whether a turn has taken too long.
 const POLLS_PER_CLOCK_READ: u32 = 8;
@@ -56,6 +59,9 @@ impl Reactor {
         let notifier = Notifier::with_event().map_err(StartError::notifier)?;
         let pool = Rc::new(Pool::new(config.spare_memory, config.receive_memory));
         let driver = Driver::uring(config, &pool, &notifier)?;
+        for group in [config.downstream_buffers, config.upstream_buffers] {
+            pool.stock(group.size, STOCKED_BLOCKS);
+        }
         Ok(Reactor::with_driver(config, driver, pool, notifier))
     }
 
@@ -271,6 +277,12 @@ impl Handle {
     /// The counters, without bringing the gauges up to date.
     pub(super) fn counters(&self) -> &Stats {
         &self.0.stats
+    }
+
+    /// Keeps `load` at the number of accepted connections, for other threads to read.
+    pub fn publish_downstream_connections(&self, load: Arc<SharedGauge>) {
+        load.set(self.downstream_connections());
+        self.core().downstream_load = Some(load);
     }
 
     /// Counters and gauges.

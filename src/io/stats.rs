@@ -2,6 +2,7 @@
 //! copies what it needs into its published statistics.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -13,7 +14,7 @@ macro_rules! counters {
 
         impl Stats {
             /// Every counter's name and present value, in declaration order.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone + use<> {
                 [$((stringify!($name), self.$name.get()),)*].into_iter()
             }
         }
@@ -102,5 +103,22 @@ impl Counter {
     #[inline]
     pub(super) fn set(&self, n: u64) {
         self.0.set(n);
+    }
+}
+
+/// A number that one thread writes and others read, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct SharedGauge(AtomicU64);
+
+impl SharedGauge {
+    /// The last value written.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Writes a value; only the one thread whose number it is does so.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }

@@ -18,9 +18,12 @@ pub struct Counters {
 impl Counters {
     /// Publishes the present values; always the same counters in the same order.
     pub fn publish(&self, counters: impl Iterator<Item = (&'static str, u64)> + Clone) {
-        let values = self
-            .values
-            .get_or_init(|| counters.clone().map(|(name, _)| (name, AtomicU64::new(0))).collect());
+        let values = self.values.get_or_init(|| {
+            counters
+                .clone()
+                .map(|(name, _)| (name, AtomicU64::new(0)))
+                .collect()
+        });
         for ((_, cell), (_, value)) in values.iter().zip(counters) {
             cell.store(value, Ordering::Relaxed);
         }
@@ -29,7 +32,9 @@ impl Counters {
     /// Every counter's name and last published value; nothing before the first time.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let values = self.values.get().map_or(&[][..], |values| values);
-        values.iter().map(|(name, value)| (*name, value.load(Ordering::Relaxed)))
+        values
+            .iter()
+            .map(|(name, value)| (*name, value.load(Ordering::Relaxed)))
     }
 }
 

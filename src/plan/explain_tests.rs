@@ -1,6 +1,5 @@
 //! Explanations over small configurations.
 
-
 use super::*;
 use crate::config::dynamic::decode_text;
 use crate::config::format::Format;
@@ -57,18 +56,26 @@ fn entry_point(name: &str, port: u16) -> EntryPointSettings {
 
 fn published() -> Arc<Published> {
     let decoded = decode_text(Format::Yaml, CONFIG, None).unwrap();
-    let objects = decoded.objects.into_iter().map(|(key, declared)| ObjectChange {
-        kind: key.kind,
-        name: format!("{}@file", key.name).into(),
-        entry: Entry::Present(declared.result.unwrap()),
-        last_good: None,
-    });
+    let objects = decoded
+        .objects
+        .into_iter()
+        .map(|(key, declared)| ObjectChange {
+            kind: key.kind,
+            name: format!("{}@file", key.name).into(),
+            entry: Entry::Present(declared.result.unwrap()),
+            last_good: None,
+        });
     let mut planner = Planner::new(PlanSettings {
         entry_points: vec!["other".into(), "web".into()],
         default_entry_points: vec!["web".into()],
         ..PlanSettings::default()
     });
-    planner.apply(MergedChange { objects: objects.collect(), ..MergedChange::default() }).published
+    planner
+        .apply(MergedChange {
+            objects: objects.collect(),
+            ..MergedChange::default()
+        })
+        .published
 }
 
 fn ask(question: &Question) -> Result<Explained, String> {
@@ -84,7 +91,10 @@ fn router(question: &Question) -> Option<String> {
 fn the_router_is_shown_with_its_whole_way() {
     let explained = ask(&Question::get("http://A.test/x/../api//users?q=1")).unwrap();
     assert_eq!(explained.entry_point, "web");
-    assert_eq!((explained.host.as_str(), explained.path.as_str()), ("a.test", "/api/users"));
+    assert_eq!(
+        (explained.host.as_str(), explained.path.as_str()),
+        ("a.test", "/api/users")
+    );
     let router = explained.router.as_ref().unwrap();
     assert_eq!(router.name, "api@file");
     assert_eq!(router.middlewares[0].r#type, "stripPrefix");
@@ -98,18 +108,37 @@ fn the_router_is_shown_with_its_whole_way() {
 fn runners_up_say_why_they_lost() {
     let explained = ask(&Question::get("http://a.test/api")).unwrap();
     let reason = |name: &str| {
-        let runner = explained.runners_up.iter().find(|runner| runner.name == name);
-        runner.unwrap_or_else(|| panic!("{name} is missing in {explained}")).reason.clone()
+        let runner = explained
+            .runners_up
+            .iter()
+            .find(|runner| runner.name == name);
+        runner
+            .unwrap_or_else(|| panic!("{name} is missing in {explained}"))
+            .reason
+            .clone()
     };
-    assert!(reason("all@file").contains("its priority 14 is below"), "{explained}");
-    assert!(reason("post@file").contains("Method(`POST`) is not fulfilled"), "{explained}");
-    assert!(!explained.runners_up.iter().any(|runner| runner.name == "elsewhere@file"));
+    assert!(
+        reason("all@file").contains("its priority 14 is below"),
+        "{explained}"
+    );
+    assert!(
+        reason("post@file").contains("Method(`POST`) is not fulfilled"),
+        "{explained}"
+    );
+    assert!(
+        !explained
+            .runners_up
+            .iter()
+            .any(|runner| runner.name == "elsewhere@file")
+    );
 }
 
 #[test]
 fn method_fields_and_client_count() {
     let mut question = Question::get("http://ignored.test/api");
-    question.headers.push(("Host".to_owned(), "a.test".to_owned()));
+    question
+        .headers
+        .push(("Host".to_owned(), "a.test".to_owned()));
     question.method = "POST".to_owned();
     assert_eq!(router(&question).as_deref(), Some("post@file"));
 }
@@ -117,18 +146,34 @@ fn method_fields_and_client_count() {
 #[test]
 fn a_disabled_router_that_would_match_says_so() {
     let explained = ask(&Question::get("http://a.test/broken")).unwrap();
-    assert_eq!(explained.router.as_ref().map(|router| router.name.as_str()), Some("all@file"));
-    let broken = explained.runners_up.iter().find(|runner| runner.name == "broken@file").unwrap();
-    assert!(broken.reason.contains("disabled") && broken.reason.contains("missing@file"), "{explained}");
+    assert_eq!(
+        explained.router.as_ref().map(|router| router.name.as_str()),
+        Some("all@file")
+    );
+    let broken = explained
+        .runners_up
+        .iter()
+        .find(|runner| runner.name == "broken@file")
+        .unwrap();
+    assert!(
+        broken.reason.contains("disabled") && broken.reason.contains("missing@file"),
+        "{explained}"
+    );
 }
 
 #[test]
 fn a_router_for_the_other_kind_of_connection_is_pointed_out() {
     let explained = ask(&Question::get("http://tls.test/")).unwrap();
     assert!(explained.router.is_none());
-    assert!(explained.runners_up[0].reason.contains("https://"), "{explained}");
+    assert!(
+        explained.runners_up[0].reason.contains("https://"),
+        "{explained}"
+    );
     assert!(explained.to_string().contains("404"), "{explained}");
-    assert_eq!(router(&Question::get("https://tls.test/")).as_deref(), Some("secure@file"));
+    assert_eq!(
+        router(&Question::get("https://tls.test/")).as_deref(),
+        Some("secure@file")
+    );
 }
 
 #[test]
@@ -154,7 +199,10 @@ fn a_question_that_is_none_is_an_error() {
 #[test]
 fn the_json_form_has_everything() {
     let json = serde_json::to_value(ask(&Question::get("http://a.test/api")).unwrap()).unwrap();
-    assert_eq!(json["router"]["service"]["servers"][0]["url"], "http://127.0.0.1:9001");
+    assert_eq!(
+        json["router"]["service"]["servers"][0]["url"],
+        "http://127.0.0.1:9001"
+    );
     assert_eq!(json["runnersUp"][0]["matches"], true);
     assert_eq!(json["entryPoint"], "web");
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -34,7 +35,7 @@ pub(super) struct Node<T> {
     pub(super) name: Arc<str>,
     /// What is known of it.
     pub(super) data: T,
-    references: Box<[NodeId]>,
+    references: IdList,
     referrers: IdSet,
 }
 
@@ -76,7 +77,7 @@ impl<T: Default> Graph<T> {
             kind,
             name: Arc::clone(&name),
             data: T::default(),
-            references: Box::default(),
+            references: IdList::default(),
             referrers: IdSet::Empty,
         };
         let id = match self.free.pop() {
@@ -130,22 +131,18 @@ impl<T: Default> Graph<T> {
     ) {
         references.sort_unstable();
         references.dedup();
-        if *self.nodes[id as usize].references == *references {
+        let node = &mut self.nodes[id as usize];
+        if *node.references == *references {
             return;
         }
-        let old = std::mem::replace(&mut self.nodes[id as usize].references, references.into());
-        for &target in &old {
-            if self.nodes[id as usize]
-                .references
-                .binary_search(&target)
-                .is_err()
-            {
+        let old = std::mem::replace(&mut node.references, IdList::new(&references));
+        for &target in &*old {
+            if references.binary_search(&target).is_err() {
                 self.nodes[target as usize].referrers.remove(id);
                 changed(target);
             }
         }
-        for at in 0..self.nodes[id as usize].references.len() {
-            let target = self.nodes[id as usize].references[at];
+        for target in references {
             if old.binary_search(&target).is_err() {
                 self.nodes[target as usize].referrers.insert(id);
                 changed(target);
@@ -204,6 +201,55 @@ fn hash(kind: Kind, name: &str) -> u64 {
     FxBuildHasher.hash_one((kind, name))
 }
 
+/// Nodes in order. Most nodes refer to a model and a service at most, which needs no allocation.
+#[derive(Debug)]
+enum IdList {
+    Few {
+        len: u8,
+        ids: [NodeId; 2],
+    },
+    // Boxed because there is one of these per node and few are many.
+    #[expect(clippy::box_collection)]
+    Many(Box<Vec<NodeId>>),
+}
+
+impl IdList {
+    fn new(ids: &[NodeId]) -> Self {
+        match *ids {
+            [] => Self::default(),
+            [one] => Self::Few {
+                len: 1,
+                ids: [one, 0],
+            },
+            [one, two] => Self::Few {
+                len: 2,
+                ids: [one, two],
+            },
+            _ => Self::Many(Box::new(ids.to_vec())),
+        }
+    }
+}
+
+impl Default for IdList {
+    fn default() -> Self {
+        Self::Few {
+            len: 0,
+            ids: [0; 2],
+        }
+    }
+}
+
+impl Deref for IdList {
+    type Target = [NodeId];
+
+    fn deref(&self) -> &[NodeId] {
+        match self {
+            Self::Few { len, ids } => &ids[..usize::from(*len)],
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
 /// A set of nodes; most have one member.
 #[derive(Debug, Default)]
 enum IdSet {
@@ -253,6 +299,13 @@ impl IdSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_small() {
+        assert_eq!(size_of::<IdList>(), 16);
+        assert_eq!(size_of::<IdSet>(), 16);
+        assert_eq!(size_of::<Node<()>>(), 56);
+    }
 
     #[test]
     fn edges_are_kept_in_both_directions() {

@@ -103,7 +103,7 @@ fn compile_server(config: &ServerConfig) -> Result<Option<DraftServer>, Box<str>
         )
     })?;
     Ok(Some(DraftServer {
-        url: (&*config.url).into(),
+        url: Arc::clone(&config.url),
         scheme: url.scheme,
         host: match url.host {
             Host::Ip(address) => DraftHost::Ip(address),

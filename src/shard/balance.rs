@@ -3,16 +3,22 @@
 //! more. Only fresh connections move: they have no state yet.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 
 use crate::exchange::{Local, limit, tag_of};
-use crate::io::{Accepted, Notifier};
+use crate::io::{Accepted, Notifier, SharedGauge};
 
 /// Most fresh connections on their way to one shard; a full queue means that the shard keeps its own.
 pub const HANDOVER_QUEUE: usize = 256;
+
+/// How often a fresh connection may move on: shards that accept at the same moment know each other's loads
+/// a little late, and correct each other.
+const MAX_HOPS: u32 = 3;
+
+/// A fresh connection's tag holds its entry point in the low byte and its moves so far above.
+const HOPS_SHIFT: u32 = 8;
 
 /// Loads and queues of all shards.
 pub struct Balance {
@@ -23,7 +29,7 @@ pub struct Balance {
 #[repr(align(128))]
 struct Shared {
     /// Downstream connections.
-    load: AtomicU32,
+    load: Arc<SharedGauge>,
     /// Fresh connections from other shards.
     fresh: ArrayQueue<Accepted>,
     notifier: OnceLock<Notifier>,
@@ -40,7 +46,7 @@ impl Balance {
     /// For so many shards.
     pub fn new(shards: usize) -> Arc<Self> {
         let seat = || Shared {
-            load: AtomicU32::new(0),
+            load: Arc::default(),
             fresh: ArrayQueue::new(HANDOVER_QUEUE),
             notifier: OnceLock::new(),
         };
@@ -53,7 +59,7 @@ impl Balance {
     pub fn load(&self, shard: usize) -> u32 {
         let seat = &self.seats[shard];
         // A queue holds at most HANDOVER_QUEUE.
-        seat.load.load(Ordering::Relaxed) + seat.fresh.len() as u32
+        u32::try_from(seat.load.get()).unwrap_or(u32::MAX / 2) + seat.fresh.len() as u32
     }
 
     /// The shard that a fresh connection of `me` should move to, if any: the lighter of two others drawn
@@ -79,6 +85,7 @@ impl Seat {
             shared.notifier.set(local.io.notifier()).is_ok(),
             "shard {index} is taken"
         );
+        local.io.publish_downstream_connections(shared.load.clone());
         Self {
             balance,
             index,
@@ -86,18 +93,11 @@ impl Seat {
         }
     }
 
-    /// Tells the others how many connections this shard has.
-    pub(super) fn publish(&self) {
-        let load = u32::try_from(self.local.io.downstream_connections()).unwrap_or(u32::MAX / 2);
-        self.shared().load.store(load, Ordering::Relaxed);
-    }
-
     /// Takes in the connections that other shards handed over.
     pub(super) fn adopt_fresh(&self) {
         while let Some(accepted) = self.shared().fresh.pop() {
-            self.admit(accepted);
+            self.place(accepted);
         }
-        self.publish();
     }
 
     fn shared(&self) -> &Shared {
@@ -106,7 +106,10 @@ impl Seat {
 
     /// Keeps a fresh connection or hands it to a lighter shard.
     fn place(&self, accepted: Accepted) {
-        self.publish();
+        let (tag, hops) = (accepted.tag(), accepted.tag() >> HOPS_SHIFT);
+        if hops >= MAX_HOPS {
+            return self.admit(accepted);
+        }
         let mine = self.local.io.downstream_connections() as u32 + 1;
         let Some(lighter) = self
             .balance
@@ -115,7 +118,7 @@ impl Seat {
             return self.admit(accepted);
         };
         let seat = &self.balance.seats[lighter];
-        match seat.fresh.push(accepted) {
+        match seat.fresh.push(accepted.with_tag(tag + (1 << HOPS_SHIFT))) {
             Ok(()) => {
                 if let Some(notifier) = seat.notifier.get() {
                     notifier.notify();
@@ -144,7 +147,6 @@ impl Seat {
         let stream = io.adopt(accepted);
         stream.set_tag(tag_of(entry_point, io.now()));
         stream.park_downstream(limit(io.now(), settings.read_timeout));
-        self.publish();
     }
 }
 
@@ -163,7 +165,7 @@ mod tests {
     fn with_loads(loads: &[u32]) -> Arc<Balance> {
         let balance = Balance::new(loads.len());
         for (seat, &load) in balance.seats.iter().zip(loads) {
-            seat.load.store(load, Ordering::Relaxed);
+            seat.load.set(u64::from(load));
         }
         balance
     }
@@ -183,7 +185,8 @@ mod tests {
                 let to = balance
                     .lighter(0, mine, seed.wrapping_mul(i + 1))
                     .unwrap_or(0);
-                balance.seats[to].load.fetch_add(1, Ordering::Relaxed);
+                let load = &balance.seats[to].load;
+                load.set(load.get() + 1);
             }
             assert!(balance.load(0).abs_diff(balance.load(1)) <= 1, "{n}");
         }

@@ -125,9 +125,7 @@ pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
 /// Lets other threads see what this shard counts.
 async fn publish_counters(local: Rc<Local>, counters: Arc<Counters>) {
     loop {
-        let own = local.stats.snapshot();
-        let reactor: Vec<_> = local.io.stats().iter().collect();
-        counters.publish(reactor.into_iter().chain(own));
+        counters.publish(local.io.stats().iter().chain(local.stats.snapshot()));
         local.io.sleep(PUBLISH_INTERVAL).await;
     }
 }

@@ -22,12 +22,19 @@ impl Client {
     pub fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("connected");
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a read timeout");
-        Self { stream: BufReader::new(stream) }
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a read timeout");
+        Self {
+            stream: BufReader::new(stream),
+        }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.stream.get_mut().write_all(bytes.as_ref()).expect("sent");
+        self.stream
+            .get_mut()
+            .write_all(bytes.as_ref())
+            .expect("sent");
         self
     }
 
@@ -63,15 +70,23 @@ impl Client {
                 }
                 trailers.push(line.trim_end().to_owned());
             }
-        } else if let Some(length) =
-            lower.lines().find_map(|line| line.strip_prefix("content-length: "))
+        } else if let Some(length) = lower
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
         {
             body.resize(length.trim().parse().expect("a length"), 0);
             self.stream.read_exact(&mut body).expect("the body");
         } else {
-            self.stream.read_to_end(&mut body).expect("the end of the stream");
+            self.stream
+                .read_to_end(&mut body)
+                .expect("the end of the stream");
         }
-        Response { status, head, body, trailers }
+        Response {
+            status,
+            head,
+            body,
+            trailers,
+        }
     }
 
     /// Reads a head alone.
@@ -95,7 +110,9 @@ impl Client {
 
     pub fn read_exact(&mut self, n: usize) -> Vec<u8> {
         let mut bytes = vec![0; n];
-        self.stream.read_exact(&mut bytes).expect("so many bytes in time");
+        self.stream
+            .read_exact(&mut bytes)
+            .expect("so many bytes in time");
         bytes
     }
 
@@ -116,7 +133,10 @@ impl Client {
     }
 
     pub fn shutdown_write(&mut self) {
-        self.stream.get_mut().shutdown(Shutdown::Write).expect("shut down");
+        self.stream
+            .get_mut()
+            .shutdown(Shutdown::Write)
+            .expect("shut down");
     }
 }
 

@@ -41,7 +41,11 @@ pub fn origin(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
             let Ok(stream) = stream else { continue };
             let (script, seen) = (script.clone(), log.clone());
             std::thread::spawn(move || {
-                let mut peer = Peer { stream: BufReader::new(stream), connection, seen };
+                let mut peer = Peer {
+                    stream: BufReader::new(stream),
+                    connection,
+                    seen,
+                };
                 script(&mut peer);
             });
         }
@@ -119,8 +123,16 @@ impl Peer {
                 trailers.push(line.trim_end().to_owned());
             }
         }
-        let seen = Seen { connection: self.connection, head, body, trailers };
-        self.seen.lock().expect("no panic holds it").push(seen.clone());
+        let seen = Seen {
+            connection: self.connection,
+            head,
+            body,
+            trailers,
+        };
+        self.seen
+            .lock()
+            .expect("no panic holds it")
+            .push(seen.clone());
         Some(seen)
     }
 

@@ -40,13 +40,18 @@ pub fn one_file(more: &str) -> Setup {
 /// A static configuration with `{dir}` for the directory; two shards and a log that tells of the start.
 pub fn setup(statics: &str) -> Setup {
     let mut text = statics.to_owned();
-    for (key, default) in [("log:", "log: {level: INFO}\n"), ("ringway:", "ringway: {shards: 2}\n")]
-    {
+    for (key, default) in [
+        ("log:", "log: {level: INFO}\n"),
+        ("ringway:", "ringway: {shards: 2}\n"),
+    ] {
         if !text.lines().any(|line| line.starts_with(key)) {
             text += default;
         }
     }
-    Setup { statics: Some(text), ..bare() }
+    Setup {
+        statics: Some(text),
+        ..bare()
+    }
 }
 
 /// No configuration file.
@@ -118,8 +123,12 @@ impl Setup {
         let log = Arc::<Mutex<String>>::default();
         keep(child.stdout.take().expect("piped"), log.clone());
         keep(child.stderr.take().expect("piped"), log.clone());
-        let mut process =
-            Process { child, log, addresses: HashMap::new(), directory: self.directory };
+        let mut process = Process {
+            child,
+            log,
+            addresses: HashMap::new(),
+            directory: self.directory,
+        };
         let deadline = Instant::now() + PATIENCE;
         while process.addresses.is_empty() {
             let ended = process.child.try_wait().expect("waited for");
@@ -130,9 +139,13 @@ impl Setup {
             );
             std::thread::sleep(Duration::from_millis(2));
             let log = process.log();
-            let Some((_, ready)) = log.split_once("Ready: ") else { continue };
+            let Some((_, ready)) = log.split_once("Ready: ") else {
+                continue;
+            };
             // The line is whole when another character follows it.
-            let Some((ready, _)) = ready.split_once('\n') else { continue };
+            let Some((ready, _)) = ready.split_once('\n') else {
+                continue;
+            };
             process.addresses = ready
                 .split_whitespace()
                 .filter_map(|word| word.split_once('='))
@@ -185,7 +198,9 @@ impl Process {
 
     pub fn get_from(&self, entry_point: &str, host: &str, path: &str) -> Response {
         let mut client = Client::connect(self.address(entry_point));
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
         client.response()
     }
 
@@ -201,7 +216,9 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args([name, &self.id().to_string()]).status();
+        let kill = Command::new("kill")
+            .args([name, &self.id().to_string()])
+            .status();
         assert!(kill.expect("kill runs").success());
     }
 
@@ -217,7 +234,11 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -225,13 +246,22 @@ impl Process {
     /// Resident memory without the pages of files, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("alive");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .expect("RssAnon");
+        line.trim()
+            .trim_end_matches(" kB")
+            .trim()
+            .parse()
+            .expect("a number")
     }
 
     /// How many file descriptors are open.
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("alive").count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .expect("alive")
+            .count()
     }
 }
 
@@ -247,13 +277,20 @@ impl Drop for Process {
 
 /// Runs a command of the binary to its end.
 pub fn ringway(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringway")).args(arguments).output().expect("it runs")
+    Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(arguments)
+        .output()
+        .expect("it runs")
 }
 
 /// Standard output and error together.
 pub fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
 }
 
 /// Waits for a condition.
@@ -268,14 +305,19 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// A dynamic file: a router by host for each (host, server URL).
 pub fn hosts(routes: &[(&str, &str)]) -> String {
-    let rules: Vec<(String, &str)> =
-        routes.iter().map(|(host, url)| (format!("Host(`{host}`)"), *url)).collect();
+    let rules: Vec<(String, &str)> = routes
+        .iter()
+        .map(|(host, url)| (format!("Host(`{host}`)"), *url))
+        .collect();
     let routes: Vec<(&str, &str)> = rules.iter().map(|(rule, url)| (&**rule, *url)).collect();
     super::origin::config(&routes)
 }
 
 /// An answer that closes nothing.
 pub fn answer(body: &str) -> &'static str {
-    let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let text = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     Box::leak(text.into_boxed_str())
 }

@@ -109,18 +109,30 @@ impl Builder {
                 balance: balance.clone(),
             };
             let thread = shard::start(settings).expect("the shard starts");
-            shards.push(Shard { link, thread: Some(thread) });
+            shards.push(Shard {
+                link,
+                thread: Some(thread),
+            });
         }
         // One port for all shards: the first socket chooses it, all share it.
         let sockets = listening_sockets(self.shards);
         let addr = sockets[0].local_addr().expect("bound");
         let now = Instant::now();
         for (shard, listener) in shards.iter_mut().zip(sockets) {
-            let listener = EntryPointListener { entry_point: 0, listener };
+            let listener = EntryPointListener {
+                entry_point: 0,
+                listener,
+            };
             shard.link.send(ToShard::Listen(listener), now);
             shard.link.send(ToShard::Health(Health::Ready), now);
         }
-        let mut proxy = Proxy { addr, shards, watcher, planner, updates: 0 };
+        let mut proxy = Proxy {
+            addr,
+            shards,
+            watcher,
+            planner,
+            updates: 0,
+        };
         proxy.apply(dynamic);
         proxy
     }
@@ -132,7 +144,10 @@ impl Proxy {
         self.updates += 1;
         let update = Update {
             provider: "file".into(),
-            position: Position { text: self.updates.to_string().into(), number: self.updates },
+            position: Position {
+                text: self.updates.to_string().into(),
+                number: self.updates,
+            },
             payload: Payload::Snapshot(objects(dynamic)),
         };
         let now = Instant::now();
@@ -164,7 +179,10 @@ impl Drop for Proxy {
         }
         for shard in &mut self.shards {
             let result = shard.thread.take().expect("joined once").join();
-            assert!(result.is_ok() || std::thread::panicking(), "a shard panicked");
+            assert!(
+                result.is_ok() || std::thread::panicking(),
+                "a shard panicked"
+            );
         }
     }
 }
@@ -184,7 +202,7 @@ fn objects(dynamic: &str) -> Objects {
     for (key, declared) in decoded.objects {
         let entry = match declared.result {
             Ok(object) => Entry::Present(object),
-            Err(errors) => Entry::Rejected(errors.into()),
+            Err(errors) => Entry::Rejected(errors),
         };
         objects.insert(key, entry);
     }

@@ -78,7 +78,11 @@ impl Proxy {
         });
         let api = config.api.as_deref().expect("the tests enable the API");
         let settings = ApiSettings::from(api);
-        let state = Arc::new(ApiState::new(facts, planner.published(), [Arc::default(), Arc::default()].into()));
+        let state = Arc::new(ApiState::new(
+            facts,
+            planner.published(),
+            [Arc::default(), Arc::default()].into(),
+        ));
         let mut proxy = Self {
             planner,
             answers: Answers::new(Arc::clone(&state), settings),

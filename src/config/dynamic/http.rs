@@ -2,11 +2,14 @@
 //!
 //! Middlewares are in [`super::middleware`].
 
+use std::sync::Arc;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::tls::{Certificate, Domain};
 use crate::config::decode::{Decode, How, List, Map, ObjectError, Omit, Path, Text};
 use crate::config::duration::GoDuration;
+use crate::config::rare::Rare;
 use crate::config::schema::decode_one_of;
 use crate::config::tree::Node;
 
@@ -16,15 +19,15 @@ schema! {
         /// Names of entry points; empty means the default ones.
         pub entry_points: List<Text> = "entryPoints";
         /// Names of middlewares in their order, after those of the entry point.
-        pub middlewares: List<Text> = "middlewares";
+        pub middlewares: Rare<[Text]> = "middlewares";
         /// Name of the service; required unless the router has children.
         pub service: Text = "service";
         /// The rule that a request must match.
         pub rule: Text = "rule";
         /// Names of parent routers; such a router matches inside its parents' chain.
-        pub parent_refs: List<Text> = "parentRefs";
+        pub parent_refs: Rare<[Text]> = "parentRefs";
         /// `v2`, `v3` or `default`; empty means the configured default. Deprecated by Traefik.
-        pub rule_syntax: Text = "ruleSyntax";
+        pub rule_syntax: Rare<str> = "ruleSyntax";
         /// Higher goes first; 0 means the rule's length in bytes.
         pub priority: i64 = "priority";
         /// Present: the router takes TLS connections only; absent: plain connections only.
@@ -194,7 +197,7 @@ schema! {
     /// One server of a load balancer.
     pub struct Server {
         /// `http://`, `https://` or `h2c://`, then host and port. A path counts only with `preservePath`.
-        pub url: Text = "url";
+        pub url: Arc<str> = "url";
         /// Its share of requests; absent means 1, and 0 or less that it gets none.
         pub weight: Option<i64> = "weight";
         /// Whether the URL's path precedes the request's.

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::StaticConfig;
 use super::sources::{FlagError, Settings, expand};
 use super::validate::{complete, validate};
 use super::vocabulary::{Findings, sift};
+use super::{Protocol, StaticConfig};
 use crate::config::decode::{Decode, How, ObjectError, Path as KeyPath};
 use crate::config::format::{Format, SyntaxError, parse};
 use crate::config::tree::{Node, Position, Value};
@@ -285,7 +285,7 @@ fn set_aside(tree: &mut Node<'_>, source: &Source, findings: &mut Findings) {
 fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<Loaded, LoadError> {
     sift(&mut tree, &mut findings);
     let Findings {
-        warnings,
+        mut warnings,
         mut errors,
     } = findings;
     // The top may be empty after unsupported keys are gone.
@@ -294,6 +294,7 @@ fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<
     if let Some(mut config) = config.filter(|_| errors.is_empty()) {
         complete(&mut config);
         validate(&config, &mut errors);
+        warnings.extend(unserved(&config, &tree));
         if errors.is_empty() {
             return Ok(Loaded {
                 config,
@@ -303,6 +304,25 @@ fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<
         }
     }
     Err(invalid(source, errors))
+}
+
+/// Entry points that do not listen, because their protocol is not supported yet.
+fn unserved(config: &StaticConfig, tree: &Node<'_>) -> Vec<ObjectError> {
+    let nodes = tree.field("entryPoints");
+    let udp = config.entry_points.iter();
+    udp.filter(|(_, entry_point)| entry_point.address.protocol() == Protocol::Udp)
+        .map(move |(name, _)| {
+            let at = nodes
+                .and_then(|nodes| nodes.field(name))
+                .map_or(Position::NONE, |node| node.at);
+            let path = format!("entryPoints.{name}.address");
+            ObjectError::new(
+                path,
+                at,
+                "UDP is not supported yet: this entry point does not listen",
+            )
+        })
+        .collect()
 }
 
 fn invalid(source: Source, mut errors: Vec<ObjectError>) -> LoadError {

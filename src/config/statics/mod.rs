@@ -9,6 +9,7 @@
 
 mod address;
 mod entry_point;
+mod former;
 mod install;
 mod load;
 mod sources;
@@ -28,3 +29,4 @@ pub use install::{
 };
 pub use load::{Disk, Files, LoadError, Loaded, Source, load};
 pub use validate::{IpRange, default_precedence};
+pub use vocabulary::is_top_level as is_static_key;

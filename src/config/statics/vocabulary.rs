@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use super::former;
 use crate::config::decode::{ObjectError, Path, find_field, unknown_field};
 use crate::config::tree::{Node, Value};
 
@@ -112,6 +113,13 @@ fn client_tls() -> Vec<Word> {
     .into()
 }
 
+/// Whether a key may stand at the top of a static configuration, in any case.
+pub fn is_top_level(key: &str) -> bool {
+    words()
+        .iter()
+        .any(|word| word.name.eq_ignore_ascii_case(key))
+}
+
 /// The word at a path of keys; names in maps and indices in lists count as one key each.
 pub(super) fn find<'k>(path: impl IntoIterator<Item = &'k str>) -> Option<&'static Word> {
     let mut words = words();
@@ -164,9 +172,12 @@ fn sift_map(
     entries.retain_mut(|entry| {
         let names: Vec<_> = words.iter().map(|word| word.name).collect();
         let Some(index) = find_field(&names, &entry.key) else {
-            findings
-                .errors
-                .push(unknown_field(&names, &entry.key, entry.at, path));
+            let mut error = unknown_field(&names, &entry.key, entry.at, path);
+            if let Some(told) = former::explain(&path.key(&entry.key)) {
+                error.message = told;
+                error.suggestion = None;
+            }
+            findings.errors.push(error);
             return false;
         };
         let word = &words[index];

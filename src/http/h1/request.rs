@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
-use super::scan::{lines_are_tidy, lines_end_with_crlf};
+use super::scan::{lines_end_with_crlf, start_is_tidy};
 use crate::http::error::RequestError;
 use crate::http::fields::{MAX_NAME_BYTES, list_members};
 use crate::http::limits::{Limits, MOST_FIELDS};
@@ -177,18 +177,32 @@ fn attempt<'input>(
         Err(error) => return Err(refusal(error).into()),
     };
     let block = &input[..consumed];
-    if !lines_are_tidy(block, request.headers) && !lines_end_with_crlf(block) {
+    let taken = take_head(block, &request, limits, head);
+    if !matches!(taken, Ok(true)) && !lines_end_with_crlf(block) {
         return Err(RequestError::LineEnd.into());
     }
-    if consumed > limits.request_head_bytes() || request.headers.len() > limits.max_fields {
-        return Err(RequestError::HeadTooLarge.into());
+    taken?;
+    Ok(Some(consumed))
+}
+
+/// Takes a parsed head, which is the whole `block`. Returns whether every line visibly ends with CRLF;
+/// `false` says nothing about that.
+#[inline]
+fn take_head(
+    block: &[u8],
+    request: &httparse::Request<'_, '_>,
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<bool, RequestError> {
+    if block.len() > limits.request_head_bytes() || request.headers.len() > limits.max_fields {
+        return Err(RequestError::HeadTooLarge);
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
     else {
-        return Err(RequestError::RequestLine.into());
+        return Err(RequestError::RequestLine);
     };
     if offset_in(block, method.as_bytes()).is_none_or(|offset| offset > MAX_LEADING_BYTES) {
-        return Err(RequestError::RequestLine.into());
+        return Err(RequestError::RequestLine);
     }
     head.receive_method(method.as_bytes());
     head.version = if minor == 0 {
@@ -197,11 +211,10 @@ fn attempt<'input>(
         Version::Http11
     };
     if head.method == Method::Connect {
-        return Err(RequestError::Connect.into());
+        return Err(RequestError::Connect);
     }
     let absolute = take_target(target.as_bytes(), head)?;
-    take_fields(block, request.headers, absolute, head)?;
-    Ok(Some(consumed))
+    take_fields(block, request.headers, absolute, head)
 }
 
 /// Takes the request target; returns whether it named the authority.
@@ -244,16 +257,19 @@ fn take_fields(
     headers: &[Header<'_>],
     absolute: bool,
     head: &mut RequestHead,
-) -> Result<(), RequestError> {
+) -> Result<bool, RequestError> {
     let mut framing = Framing::default();
     let mut host_lines = 0_u32;
     let mut upgrade = Upgrade::Absent;
     let mut expect = Expect::No;
     let Some(first) = headers.first() else {
-        return finish(framing, 0, Upgrade::Absent, Expect::No, head);
+        finish(framing, 0, Upgrade::Absent, Expect::No, head)?;
+        return Ok(false);
     };
     let base = offset_in(block, first.name.as_bytes()).ok_or(RequestError::FieldName)?;
     head.fields.receive(&block[base..]);
+    let mut tidy = start_is_tidy(&block[..base]);
+    let mut next = 0;
     for header in headers {
         let name = header.name.as_bytes();
         let start = offset_in(block, name)
@@ -263,9 +279,10 @@ fn take_fields(
             return Err(RequestError::FieldName);
         }
         let value = offset_in(block, header.value).map_or(0, |at| at.saturating_sub(base));
-        let token = head
-            .fields
-            .push_received(start, name.len(), value..value + header.value.len());
+        let end = value + header.value.len();
+        let (token, tidy_line) = head.fields.push_received(start, name.len(), value..end);
+        tidy &= tidy_line && start == next;
+        next = end + 2;
         let Some(token) = token else { continue };
         match token {
             Token::Host => {
@@ -288,7 +305,8 @@ fn take_fields(
             _ => {}
         }
     }
-    finish(framing, host_lines, upgrade, expect, head)
+    finish(framing, host_lines, upgrade, expect, head)?;
+    Ok(tidy && block.get(base + next..) == Some(b"\r\n"))
 }
 
 /// Decides what the fields together mean (RFC 9112 §3.2, §6.3, §9.3).

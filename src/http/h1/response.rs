@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::framing::{Coding, Framing, Length, MAX_CONNECTION_BYTES, offset_in};
-use super::scan::{lines_are_tidy, lines_end_with_crlf};
+use super::scan::{lines_end_with_crlf, start_is_tidy};
 use crate::http::error::ResponseError;
 use crate::http::fields::MAX_NAME_BYTES;
 use crate::http::limits::{Limits, MOST_FIELDS};
@@ -96,14 +96,29 @@ fn attempt<'input>(
         }
     };
     let block = &input[..consumed];
-    if !lines_are_tidy(block, response.headers) && !lines_end_with_crlf(block) {
+    let taken = take_head(block, &response, limits, request_method, head);
+    if !matches!(taken, Ok(true)) && !lines_end_with_crlf(block) {
         return Err(ResponseError::LineEnd.into());
     }
-    if consumed > limits.response_head_bytes() || response.headers.len() > limits.max_fields {
-        return Err(ResponseError::HeadTooLarge.into());
+    taken?;
+    Ok(Some(consumed))
+}
+
+/// Takes a parsed head, which is the whole `block`. Returns whether every line visibly ends with CRLF;
+/// `false` says nothing about that.
+#[inline]
+fn take_head(
+    block: &[u8],
+    response: &httparse::Response<'_, '_>,
+    limits: &Limits,
+    request_method: Method,
+    head: &mut ResponseHead,
+) -> Result<bool, ResponseError> {
+    if block.len() > limits.response_head_bytes() || response.headers.len() > limits.max_fields {
+        return Err(ResponseError::HeadTooLarge);
     }
     let (Some(minor), Some(status @ 100..=999)) = (response.version, response.code) else {
-        return Err(ResponseError::StatusLine.into());
+        return Err(ResponseError::StatusLine);
     };
     head.version = if minor == 0 {
         Version::Http10
@@ -112,9 +127,9 @@ fn attempt<'input>(
     };
     head.status = status;
     head.receive_reason(response.reason.unwrap_or_default().as_bytes());
-    let framing = take_fields(block, response.headers, head)?;
+    let (framing, tidy) = take_fields(block, response.headers, head)?;
     finish(framing, request_method, head)?;
-    Ok(Some(consumed))
+    Ok(tidy)
 }
 
 #[inline]
@@ -122,13 +137,15 @@ fn take_fields(
     block: &[u8],
     headers: &[Header<'_>],
     head: &mut ResponseHead,
-) -> Result<Framing, ResponseError> {
+) -> Result<(Framing, bool), ResponseError> {
     let mut framing = Framing::default();
     let Some(first) = headers.first() else {
-        return Ok(framing);
+        return Ok((framing, false));
     };
     let base = offset_in(block, first.name.as_bytes()).ok_or(ResponseError::Field)?;
     head.fields.receive(&block[base..]);
+    let mut tidy = start_is_tidy(&block[..base]);
+    let mut next = 0;
     for header in headers {
         let name = header.name.as_bytes();
         let start = offset_in(block, name)
@@ -138,9 +155,10 @@ fn take_fields(
             return Err(ResponseError::Field);
         }
         let value = offset_in(block, header.value).map_or(0, |at| at.saturating_sub(base));
-        let token = head
-            .fields
-            .push_received(start, name.len(), value..value + header.value.len());
+        let end = value + header.value.len();
+        let (token, tidy_line) = head.fields.push_received(start, name.len(), value..end);
+        tidy &= tidy_line && start == next;
+        next = end + 2;
         match token {
             Some(token @ (Token::ContentLength | Token::Connection)) => {
                 framing.note(token, header.value);
@@ -153,7 +171,7 @@ fn take_fields(
             _ => {}
         }
     }
-    Ok(framing)
+    Ok((framing, tidy && block.get(base + next..) == Some(b"\r\n")))
 }
 
 /// Decides what the fields together mean (RFC 9112 §6.3, §9.3).

@@ -9,11 +9,13 @@ mod routers;
 mod services;
 mod statuses;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::config::dynamic::Kind;
+use crate::router::snapshot::Route;
 
 use super::graph::NodeId;
 use super::status::UsedBy;
@@ -38,10 +40,15 @@ pub(super) struct Pass {
     begun_uses: Vec<(NodeId, Arc<str>)>,
     /// Objects whose users changed, with the new ones.
     used_by: FxHashMap<NodeId, UsedBy>,
+    /// Only on a first load: routes that become whole tables at once.
+    bulk: Option<Bulk>,
     pub(super) is_snapshot_changed: bool,
     pub(super) log: Vec<Message>,
     pub(super) work: Work,
 }
+
+/// Routes by entry point and whether they are for TLS.
+type Bulk = BTreeMap<(u16, bool), Vec<Arc<Route>>>;
 
 /// Nodes to look at, each once, in the order in which they were marked.
 #[derive(Debug, Default)]
@@ -83,6 +90,12 @@ impl Pass {
         }
         self.statuses.insert(node);
         self.orphans.push(node);
+    }
+
+    /// Counts a route that is put into a table or taken out.
+    fn count_route(&mut self) {
+        self.is_snapshot_changed = true;
+        self.work.routes += 1;
     }
 }
 

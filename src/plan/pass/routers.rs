@@ -1,5 +1,6 @@
 //! Stages: models and routers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::dynamic::{HttpRouter, Kind, Object};
@@ -54,6 +55,7 @@ impl Planner {
     /// Routers whose names may depend on other routers' are resolved after all names are known.
     pub(super) fn compile_routers(&mut self, pass: &mut Pass) {
         let mut deferred = Vec::new();
+        pass.bulk = self.has_no_routes().then(BTreeMap::new);
         while let Some(node) = pass.routers.next() {
             let draft = self.draft_router(node, pass);
             if draft.splits.iter().any(|split| split.is_generated) {
@@ -75,6 +77,21 @@ impl Planner {
                 !is_lost
             });
             self.place_router(draft, pass);
+        }
+        self.fill_tables(pass);
+    }
+
+    fn has_no_routes(&self) -> bool {
+        let mut entry_points = self.snapshot.entry_points.iter();
+        entry_points.all(|routes| routes.http.is_empty() && routes.https.is_empty())
+    }
+
+    /// Makes the tables of a first load, which is several times faster than route by route.
+    fn fill_tables(&mut self, pass: &mut Pass) {
+        for ((entry_point, is_tls), routes) in pass.bulk.take().into_iter().flatten() {
+            if let Some(table) = self.table(entry_point, is_tls) {
+                *table = routes.into_iter().collect();
+            }
         }
     }
 
@@ -258,47 +275,41 @@ impl Planner {
                     && new.is_tls == place.is_tls
                     && new.route.order == place.route.order
             }) {
-                self.table(place, pass, |table| {
-                    // The name may have gone to another router already.
-                    let order = &place.route.order;
-                    let is_own = table
-                        .get(order)
-                        .is_some_and(|route| Arc::ptr_eq(route, place.route));
-                    if is_own {
-                        table.remove(order);
-                    }
-                });
+                pass.count_route();
+                let Some(table) = self.table(place.entry_point, place.is_tls) else {
+                    continue;
+                };
+                // The name may have gone to another router already.
+                let order = &place.route.order;
+                let found = table.get(order);
+                if found.is_some_and(|route| Arc::ptr_eq(route, place.route)) {
+                    table.remove(order);
+                }
             }
         }
         for place in new_places
             .iter()
             .filter(|place| !old_places.contains(place))
         {
-            self.table(place, pass, |table| {
-                table.insert_shared(Arc::clone(place.route));
-            });
+            pass.count_route();
+            let route = Arc::clone(place.route);
+            if let Some(bulk) = &mut pass.bulk {
+                let table = (place.entry_point, place.is_tls);
+                bulk.entry(table).or_default().push(route);
+            } else if let Some(table) = self.table(place.entry_point, place.is_tls) {
+                table.insert_shared(route);
+            }
         }
     }
 
-    fn table(
-        &mut self,
-        place: &Place<'_>,
-        pass: &mut Pass,
-        change: impl FnOnce(&mut RouteTable<Destination>),
-    ) {
-        pass.is_snapshot_changed = true;
-        pass.work.routes += 1;
-        if let Some(routes) = self
-            .snapshot
-            .entry_points
-            .get_mut(usize::from(place.entry_point))
-        {
-            change(if place.is_tls {
-                &mut routes.https
-            } else {
-                &mut routes.http
-            });
-        }
+    fn table(&mut self, entry_point: u16, is_tls: bool) -> Option<&mut RouteTable<Destination>> {
+        let entry_points = &mut self.snapshot.entry_points;
+        let routes = entry_points.get_mut(usize::from(entry_point))?;
+        Some(if is_tls {
+            &mut routes.https
+        } else {
+            &mut routes.http
+        })
     }
 }
 

@@ -294,7 +294,11 @@ impl Reader {
         });
         // Sorted at once, which is several times faster than one by one; of equal keys the last one stays.
         let objects: Objects = all.collect();
-        let declared: usize = self.files.values().map(|state| state.good.objects.len()).sum();
+        let declared: usize = self
+            .files
+            .values()
+            .map(|state| state.good.objects.len())
+            .sum();
         if declared > objects.len() {
             self.warn_duplicates();
         }
