@@ -63,7 +63,8 @@ impl Exchange<'_> {
             BodyLength::Length(length) => length <= MAX_DRAINED_BYTES,
             _ => true,
         };
-        let (RequestBody::Stream(decoder) | RequestBody::Begun(_, decoder)) = &mut self.request_body
+        let (RequestBody::Stream(decoder) | RequestBody::Begun(_, decoder)) =
+            &mut self.request_body
         else {
             return;
         };
