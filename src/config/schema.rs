@@ -1,6 +1,6 @@
 //! The macros that declare the configuration's types: fields, defaults, decoding and Traefik's JSON from one text.
 //!
-//! ```ignore
+//! ```text
 //! schema! {
 //!     /// A session cookie.
 //!     pub struct Cookie {
