@@ -41,6 +41,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState};
 use crate::config::statics::{Loaded, StaticConfig};
+use crate::exchange::MAX_ENTRY_POINTS;
 use crate::io::open_files;
 use crate::observe::access_log::AccessLog;
 use crate::observe::counters::Counters;
@@ -191,6 +192,12 @@ fn no_thread(error: io::Error) -> String {
 
 /// Binds every TCP entry point without listening yet.
 fn claim(config: &StaticConfig) -> Result<Vec<EntryPointState>, String> {
+    let count = settings::entry_points(config).count();
+    if count > MAX_ENTRY_POINTS {
+        return Err(format!(
+            "entryPoints: there are {count}, at most {MAX_ENTRY_POINTS} are possible; remove some"
+        ));
+    }
     let mut states = Vec::new();
     for (name, entry_point) in settings::entry_points(config) {
         // A host in brackets, if it is an IPv6 address: as the system's resolver wants it.
@@ -243,4 +250,20 @@ fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Opt
     };
     let _ = worker.updates().send(internal::update(config));
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::statics::{Disk, load};
+
+    #[test]
+    fn more_entry_points_than_a_connection_can_name_are_refused() {
+        let flags: Vec<String> = (0..=MAX_ENTRY_POINTS)
+            .map(|n| format!("--entryPoints.e{n}.address=127.0.0.1:0"))
+            .collect();
+        let config = load(&flags, &[], &Disk).unwrap().config;
+        let error = claim(&config).err().expect("one too many");
+        assert!(error.contains("there are 257, at most 256"), "{error}");
+    }
 }

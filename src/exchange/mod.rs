@@ -46,4 +46,4 @@ pub use names::{Names, Resolution};
 pub use offload::{MAX_QUEUED_JOBS, Offload, OffloadPool, Overloaded};
 pub use settings::{EntryPointSettings, ProxyProtocol};
 pub use view::{SnapshotReturn, View};
-pub use worker::{MAX_WAITING_WORKERS, MAX_WORKERS, run_workers, tag_of};
+pub use worker::{MAX_ENTRY_POINTS, MAX_WAITING_WORKERS, MAX_WORKERS, run_workers, tag_of};

@@ -12,8 +12,12 @@ use super::connection::{self, Scratch};
 use super::local::Local;
 use crate::io::{Instant, Stream};
 
-/// Most workers of a shard: most exchanges that it runs at the same time. Further connections wait.
+/// Most workers of a shard: most exchanges that it runs at the same time. Further
+/// connections are closed.
 pub const MAX_WORKERS: usize = 65_536;
+
+/// Most entry points: a connection's tag has one byte for its own.
+pub const MAX_ENTRY_POINTS: usize = 256;
 
 /// Workers that wait for work beyond this number end.
 pub const MAX_WAITING_WORKERS: usize = 512;
