@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A place in a source's text; sources without text (KV, flags) have [`Position::NONE`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -254,6 +255,40 @@ impl<'a> Node<'a> {
 pub struct ContentHash {
     high: u64,
     low: u64,
+}
+
+impl ContentHash {
+    /// The hash of a text that stands for itself, distinguished from equal texts by `kind`.
+    pub fn of_text(kind: u8, text: &str) -> Self {
+        let mut hasher = ContentHasher::new();
+        hasher.word(5 << 56 | u64::from(kind));
+        hasher.text(text);
+        hasher.finish()
+    }
+
+    /// The hash of an entry's key and content, distinguished from equal entries by `kind`.
+    pub fn of_entry(kind: u8, key: &str, node: &Node<'_>) -> Self {
+        let mut hasher = ContentHasher::new();
+        hasher.word(6 << 56 | u64::from(kind));
+        hasher.text(key);
+        hasher.node(node);
+        hasher.finish()
+    }
+
+    /// Another hash that is as unique; no content has it.
+    pub const fn inverted(self) -> Self {
+        Self {
+            high: !self.high,
+            low: !self.low,
+        }
+    }
+}
+
+impl Hash for ContentHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Every bit is as good as any other.
+        state.write_u64(self.low);
+    }
 }
 
 impl fmt::Display for ContentHash {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use super::again::Walk;
 use super::{
     HttpMiddleware, HttpModel, HttpRouter, HttpServersTransport, HttpService, TcpMiddleware,
     TcpModel, TcpRouter, TcpServersTransport, TcpService, TlsCertificate, TlsOptions, TlsStore,
     UdpRouter, UdpService,
 };
 use crate::config::decode::{Decode, How, ObjectError, Path, nearest, unknown_field};
-use crate::config::format::{Format, Sink, SyntaxError, parse_with};
+use crate::config::format::{Document, Format, Sink, SyntaxError, parse_with};
 use crate::config::tree::{ContentHash, Entry, Node, Position, Value};
 
 macro_rules! kinds {
@@ -141,12 +142,28 @@ impl fmt::Display for ObjectKey {
 }
 
 /// One declaration of a source: the object, or every reason why there is none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Declared {
-    /// Hash of the declaration's content (see [`Node::content_hash`]); equal hashes mean equal objects.
-    pub content: ContentHash,
+    /// Hash of the declaration's kind, name and text, or where that is not known its tree. Equal hashes mean equal
+    /// objects of one name; equal objects may have different hashes. That of a bad object is inverted: no reading
+    /// recognises it.
+    pub(super) content: ContentHash,
     /// The object or its errors, at least one.
     pub result: Result<Object, Arc<Vec<ObjectError>>>,
+}
+
+impl Declared {
+    /// Whether the other is equal in all that counts, errors' places included.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let are_good = self.result.is_ok() && other.result.is_ok();
+        are_good && self.content == other.content || self.result == other.result
+    }
+}
+
+impl PartialEq for Declared {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
 }
 
 /// What a source declares.
@@ -158,6 +175,8 @@ pub struct Decoded {
     pub warnings: Vec<ObjectError>,
     /// What belongs to no object and is wrong, such as `http.routerz`; the objects stand nevertheless.
     pub errors: Vec<ObjectError>,
+    /// The hash of every declaration in the order of the text; empty if an object was declared twice.
+    pub(super) order: Vec<ContentHash>,
 }
 
 impl Decoded {
@@ -202,7 +221,7 @@ const SECTIONS: &[&str] = &["http", "tcp", "udp", "tls"];
 pub fn decode(tree: &Node<'_>, previous: Option<&Decoded>) -> Decoded {
     let mut decoder = Decoder::new(previous);
     decoder.top(tree);
-    decoder.decoded
+    decoder.decoded()
 }
 
 /// Reads a source's text and decodes it object by object, so that its whole tree never exists at once.
@@ -214,15 +233,7 @@ pub fn decode_text(
 ) -> Result<Decoded, SyntaxError> {
     let mut decoder = Decoder::new(previous);
     let document = parse_with(format, text, &mut decoder)?;
-    decoder.top(&document.tree);
-    if let Some(at) = document.ignored_from {
-        let message = "further documents of this file are ignored: only the first counts";
-        decoder
-            .decoded
-            .warnings
-            .push(ObjectError::new("(top)", at, message));
-    }
-    Ok(decoder.decoded)
+    Ok(decoder.finish(&document).0)
 }
 
 /// Decodes one object, as providers do that receive objects one by one.
@@ -252,9 +263,15 @@ fn check_name(name: &str, node: &Node<'_>, path: &Path<'_>, errors: &mut Vec<Obj
 }
 
 /// Collects objects section by section.
-struct Decoder<'p> {
+pub(super) struct Decoder<'p> {
+    /// What was decoded; with a walk, all of it that was not recognised.
     decoded: Decoded,
     previous: Option<&'p Decoded>,
+    walk: Option<Walk<'p>>,
+    /// Whether an object was declared twice.
+    has_repeated: bool,
+    /// The keys above the entries that are being taken, and what they declare.
+    place: ([String; 2], Option<Kind>),
     /// Kinds whose objects came while the text was read: their map may look empty afterwards.
     taken: Vec<Kind>,
 }
@@ -268,7 +285,55 @@ impl<'p> Decoder<'p> {
         Self {
             decoded,
             previous,
+            walk: None,
+            has_repeated: false,
+            place: Default::default(),
             taken: Vec::new(),
+        }
+    }
+
+    /// A decoder that leaves out what it recognises of `previous`.
+    pub(super) fn again(previous: &'p Decoded) -> Self {
+        let mut decoder = Self::new(None);
+        decoder.previous = Some(previous);
+        decoder.walk = Some(Walk::new(&previous.order));
+        decoder.decoded.order.reserve(previous.order.len());
+        decoder
+    }
+
+    /// What the text came to that was read with this, and what the walk did not find.
+    pub(super) fn finish(mut self, document: &Document<'_>) -> (Decoded, Option<Walk<'p>>) {
+        self.top(&document.tree);
+        if let Some(at) = document.ignored_from {
+            let message = "further documents of this file are ignored: only the first counts";
+            self.decoded
+                .warnings
+                .push(ObjectError::new("(top)", at, message));
+        }
+        let walk = self.walk.take().filter(|_| !self.has_repeated);
+        (self.decoded(), walk)
+    }
+
+    fn decoded(mut self) -> Decoded {
+        if self.has_repeated {
+            self.decoded.order = Vec::new();
+        }
+        self.decoded
+    }
+
+    /// The kind of the entries below two keys, if they come one by one.
+    fn kind_below(&mut self, above: [&str; 2]) -> Option<Kind> {
+        if self.place.0 != above {
+            let kind = Kind::of_place(above[0], above[1]);
+            let kind = kind.filter(|kind| *kind != Kind::TlsCertificate);
+            self.place = (above.map(str::to_owned), kind);
+        }
+        self.place.1
+    }
+
+    fn note_taken(&mut self, kind: Kind) {
+        if !self.taken.contains(&kind) {
+            self.taken.push(kind);
         }
     }
 
@@ -343,13 +408,11 @@ impl<'p> Decoder<'p> {
         };
         self.decoded.objects.reserve(objects.len());
         for object in objects.iter().filter(|object| !object.node.is_null()) {
-            self.object(
-                kind,
-                &object.key,
-                object.at,
-                &object.node,
-                &path.key(&object.key),
-            );
+            let content = ContentHash::of_entry(kind as u8, &object.key, &object.node);
+            let path = path.key(&object.key);
+            if !self.recognises(content) {
+                self.object(kind, &object.key, content, object.at, &object.node, &path);
+            }
         }
     }
 
@@ -377,12 +440,32 @@ impl<'p> Decoder<'p> {
                 Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
                 _ => item.content_hash().to_string(),
             };
-            self.object(Kind::TlsCertificate, &name, item.at, item, &path);
+            let kind = Kind::TlsCertificate;
+            let content = ContentHash::of_entry(kind as u8, &name, item);
+            if !self.recognises(content) {
+                self.object(kind, &name, content, item.at, item, &path);
+            }
         }
     }
 
-    fn object(&mut self, kind: Kind, name: &str, at: Position, node: &Node<'_>, path: &Path<'_>) {
-        let content = node.content_hash();
+    /// Whether a declaration stands in the previous reading already and need not be decoded.
+    fn recognises(&mut self, content: ContentHash) -> bool {
+        let is_known = self.walk.as_mut().is_some_and(|walk| walk.knows(content));
+        if is_known {
+            self.decoded.order.push(content);
+        }
+        is_known
+    }
+
+    fn object(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        content: ContentHash,
+        at: Position,
+        node: &Node<'_>,
+        path: &Path<'_>,
+    ) {
         let key = ObjectKey::new(kind, name);
         let known = self
             .previous
@@ -403,14 +486,24 @@ impl<'p> Decoder<'p> {
                 (key, object.ok_or_else(|| Arc::new(errors)))
             }
         };
+        // The places in errors may move: what is wrong is decoded every time.
+        let content = match result {
+            Ok(_) => content,
+            Err(_) => content.inverted(),
+        };
+        if let Some(walk) = &mut self.walk {
+            walk.step_over(content);
+        }
+        self.decoded.order.push(content);
         let declared = Declared { content, result };
         match self.decoded.objects.entry(key) {
             Slot::Vacant(slot) => {
                 slot.insert(declared);
             }
             // The same certificate twice is harmless.
-            Slot::Occupied(_) if kind == Kind::TlsCertificate => {}
+            Slot::Occupied(_) if kind == Kind::TlsCertificate => self.has_repeated = true,
             Slot::Occupied(mut slot) => {
+                self.has_repeated = true;
                 let error = ObjectError::new(path, at, "is declared twice; keep one");
                 slot.get_mut().result = Err(Arc::new(vec![error]));
             }
@@ -419,30 +512,53 @@ impl<'p> Decoder<'p> {
 }
 
 impl<'a> Sink<'a> for Decoder<'_> {
+    fn remembers(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    fn knows(&mut self, above: [&str; 2], lines: &str) -> bool {
+        let Some(kind) = self.kind_below(above) else {
+            return false;
+        };
+        let is_known = self.recognises(ContentHash::of_text(kind as u8, lines));
+        if is_known {
+            self.note_taken(kind);
+        }
+        is_known
+    }
+
     /// Decodes an object; returns what is none.
-    fn take(&mut self, [section, collection]: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
-        let kind = Kind::of_place(section, collection)
-            .filter(|kind| *kind != Kind::TlsCertificate && !entry.node.is_null());
+    fn take(
+        &mut self,
+        above: [&str; 2],
+        entry: Entry<'a>,
+        lines: Option<&str>,
+    ) -> Option<Entry<'a>> {
+        let kind = self.kind_below(above).filter(|_| !entry.node.is_null());
         let Some(kind) = kind else {
             return Some(entry);
         };
-        if !self.taken.contains(&kind) {
-            self.taken.push(kind);
+        self.note_taken(kind);
+        let content = match lines {
+            Some(lines) => ContentHash::of_text(kind as u8, lines),
+            None => ContentHash::of_entry(kind as u8, &entry.key, &entry.node),
+        };
+        // With their lines, entries that are known do not come.
+        if lines.is_none() && self.recognises(content) {
+            return None;
         }
         let path = Path::ROOT;
-        let path = path.key(section);
-        let path = path.key(collection);
-        self.object(
-            kind,
-            &entry.key,
-            entry.at,
-            &entry.node,
-            &path.key(&entry.key),
-        );
+        let path = path.key(above[0]);
+        let path = path.key(above[1]);
+        let path = path.key(&entry.key);
+        self.object(kind, &entry.key, content, entry.at, &entry.node, &path);
         None
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.previous);
+        *self = match self.previous {
+            Some(previous) if self.walk.is_some() => Self::again(previous),
+            previous => Self::new(previous),
+        };
     }
 }

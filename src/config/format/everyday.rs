@@ -45,6 +45,8 @@ struct Line<'a> {
     indent: usize,
     /// The rest of the line.
     text: &'a str,
+    /// Where the whole line begins.
+    start: usize,
     number: u32,
 }
 
@@ -76,6 +78,7 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
             }
             let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
             let whole = &rest[..end];
+            let start = self.at;
             self.at = (self.at + end + 1).min(self.text.len());
             self.number = self.number.checked_add(1)?;
             let indent = whole.bytes().take_while(|b| *b == b' ').count();
@@ -86,6 +89,7 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
             self.line = Some(Line {
                 indent,
                 text,
+                start,
                 number: self.number,
             });
             return Some(());
@@ -152,7 +156,7 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
                 self.line = Some(Line {
                     indent,
                     text,
-                    number: line.number,
+                    ..line
                 });
                 items.push(self.map(indent, Level::Deep, depth + 1)?);
             } else {
@@ -166,6 +170,34 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
         })
     }
 
+    /// Goes past an entry whose lines the sink knows. They end before the next line that is not deeper, as those of
+    /// every entry that is read do; no line after them has a say in what they mean.
+    fn pass_known(&mut self, above: [&str; 2], first: Line<'a>) -> Option<bool> {
+        let before = (self.at, self.number);
+        loop {
+            self.advance()?;
+            let goes_on = self.line.is_some_and(|line| {
+                line.indent > first.indent || line.indent == first.indent && is_item(line.text)
+            });
+            if !goes_on {
+                break;
+            }
+        }
+        let is_known = self
+            .sink
+            .knows(above, &self.text[first.start..self.next_start()]);
+        if !is_known {
+            (self.at, self.number) = before;
+            self.line = Some(first);
+        }
+        Some(is_known)
+    }
+
+    /// Where the current line begins, or the text ends.
+    fn next_start(&self) -> usize {
+        self.line.map_or(self.text.len(), |line| line.start)
+    }
+
     fn map(&mut self, indent: usize, level: Level<'_>, depth: usize) -> Option<Node<'a>> {
         if depth > MAX_DEPTH {
             return None;
@@ -175,6 +207,12 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
         while let Some(line) = self.line.filter(|line| line.indent >= indent) {
             if line.indent > indent {
                 return None;
+            }
+            if let Level::Collection(section, collection) = level
+                && self.sink.remembers()
+                && self.pass_known([section, collection], line)?
+            {
+                continue;
             }
             let (key, after) = key(line.text)?;
             let text = line.text[after..].trim_start_matches(' ');
@@ -192,7 +230,8 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
             };
             let entry = match level {
                 Level::Collection(section, collection) => {
-                    self.sink.take([section, collection], entry)
+                    let lines = &self.text[line.start..self.next_start()];
+                    self.sink.take([section, collection], entry, Some(lines))
                 }
                 _ => Some(entry),
             };
@@ -555,7 +594,12 @@ mod tests {
     fn entries_of_the_third_level_are_handed_over() {
         struct Names(Vec<String>);
         impl<'a> Sink<'a> for Names {
-            fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+            fn take(
+                &mut self,
+                above: [&str; 2],
+                entry: Entry<'a>,
+                _lines: Option<&str>,
+            ) -> Option<Entry<'a>> {
                 self.0
                     .push(format!("{}.{}.{}", above[0], above[1], entry.key));
                 None

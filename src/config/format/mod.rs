@@ -121,10 +121,30 @@ pub struct Document<'a> {
 }
 
 /// Takes the entries of the third level (`http.routers.<name>`) while a text is read.
+///
+/// Where the text is such that an entry's lines alone say what it is, they come with it: equal lines below the same two
+/// keys are an equal entry, up to its place. A sink that remembers them need not have them read again.
 pub trait Sink<'a> {
-    /// One entry, as soon as it is complete, with the two keys above it. What it returns stays in the tree; what it
-    /// keeps is gone from it, so that a large text never exists as a whole tree.
-    fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>>;
+    /// Whether [`Sink::knows`] may ever say yes.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// Whether the entry with these lines, which it took before from some text, is of no use: then nothing of it is
+    /// read and it does not come.
+    fn knows(&mut self, _above: [&str; 2], _lines: &str) -> bool {
+        false
+    }
+
+    /// One entry, as soon as it is complete, with the two keys above it and, if they alone say what it is, its lines.
+    /// What it returns stays in the tree; what it keeps is gone from it, so that a large text never exists as a whole
+    /// tree.
+    fn take(
+        &mut self,
+        above: [&str; 2],
+        entry: Entry<'a>,
+        lines: Option<&str>,
+    ) -> Option<Entry<'a>>;
 
     /// Reading begins again: whatever was taken so far will come again.
     fn restart(&mut self);
@@ -134,7 +154,12 @@ pub trait Sink<'a> {
 struct Keep;
 
 impl<'a> Sink<'a> for Keep {
-    fn take(&mut self, _above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+    fn take(
+        &mut self,
+        _above: [&str; 2],
+        entry: Entry<'a>,
+        _lines: Option<&str>,
+    ) -> Option<Entry<'a>> {
         Some(entry)
     }
 

@@ -236,7 +236,7 @@ impl<'a, S: Sink<'a>> Loader<'a, '_, S> {
             let entry = Entry { key, at, node };
             let entry = match level {
                 Level::Collection(section, collection) if self.streams => {
-                    match self.sink.take([section, collection], entry) {
+                    match self.sink.take([section, collection], entry, None) {
                         Some(entry) => entry,
                         None => continue,
                     }
@@ -424,7 +424,12 @@ mod tests {
     fn entries_of_the_third_level_are_handed_over_as_they_come() {
         struct Names(Vec<String>);
         impl<'a> Sink<'a> for Names {
-            fn take(&mut self, above: [&str; 2], entry: Entry<'a>) -> Option<Entry<'a>> {
+            fn take(
+                &mut self,
+                above: [&str; 2],
+                entry: Entry<'a>,
+                _lines: Option<&str>,
+            ) -> Option<Entry<'a>> {
                 self.0
                     .push(format!("{}.{}.{}", above[0], above[1], entry.key));
                 None

@@ -21,7 +21,7 @@ use std::{fs, io};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::source::{FileIdentity, Found, FoundFile};
-use crate::config::dynamic::{self, Declared, Decoded, ObjectKey};
+use crate::config::dynamic::{self, Declared, Decoded, ObjectKey, Reading};
 use crate::config::format::{Format, SyntaxError};
 use crate::watcher::{Entry, Objects, Payload};
 
@@ -85,7 +85,7 @@ impl Look {
 /// What a file's present content is.
 enum Content {
     Same,
-    Good(Decoded),
+    Good(Reading),
     Doubtful(Doubt),
 }
 
@@ -415,12 +415,12 @@ impl FileState {
         self.content = hash;
         match content {
             Content::Same => false,
-            Content::Good(decoded) => {
-                self.accept(&file.path, decoded, changed);
+            Content::Good(reading) => {
+                self.accept(&file.path, reading, changed);
                 true
             }
             Content::Doubtful(Doubt::Empty) => {
-                self.accept(&file.path, Decoded::default(), changed);
+                self.accept(&file.path, Decoded::default().into(), changed);
                 true
             }
             Content::Doubtful(Doubt::Wrong(reason)) => {
@@ -443,8 +443,8 @@ impl FileState {
                 return Content::Doubtful(Doubt::Wrong(reason));
             }
         };
-        match decode_text(path, text, Some(&self.good)) {
-            Ok(decoded) => Content::Good(decoded),
+        match read_text_again(path, text, &self.good) {
+            Ok(reading) => Content::Good(reading),
             Err(FileError::Syntax(error)) => {
                 Content::Doubtful(Doubt::Wrong(format!("{}:{error}", path.display())))
             }
@@ -454,35 +454,16 @@ impl FileState {
         }
     }
 
-    /// Adds the keys of what `decoded` has otherwise than what is in force.
-    fn compare(&self, decoded: &Decoded, changed: &mut FxHashSet<ObjectKey>) {
-        for (key, declared) in &decoded.objects {
-            let same = self.good.objects.get(key).is_some_and(|old| {
-                old.content == declared.content
-                    && (old.result.is_ok() || old.result == declared.result)
-            });
-            if !same {
-                changed.insert(key.clone());
-            }
-        }
-        let gone = self.good.objects.keys();
-        let gone = gone.filter(|key| !decoded.objects.contains_key(*key));
-        changed.extend(gone.cloned());
-    }
-
     fn accept(
         &mut self,
         path: &Path,
-        decoded: Decoded,
+        reading: Reading,
         changed: Option<&mut FxHashSet<ObjectKey>>,
     ) {
-        for warning in &decoded.warnings {
+        self.good.apply(reading, changed);
+        for warning in &self.good.warnings {
             tracing::warn!(providerName = "file", "{}:{warning}", path.display());
         }
-        if let Some(changed) = changed {
-            self.compare(&decoded, changed);
-        }
-        self.good = decoded;
         self.read = true;
         self.error = None;
     }
@@ -534,12 +515,22 @@ pub fn decode_text(
     text: &str,
     previous: Option<&Decoded>,
 ) -> Result<Decoded, FileError> {
-    if let Some(at) = text.find("{{") {
+    dynamic::decode_text(format_of(path, text)?, text, previous).map_err(FileError::Syntax)
+}
+
+/// The same for a text that may be an edit of the one that `good` is the reading of.
+fn read_text_again(path: &Path, text: &str, good: &Decoded) -> Result<Reading, FileError> {
+    good.read_again(format_of(path, text)?, text)
+        .map_err(FileError::Syntax)
+}
+
+/// The format of a file by its name, unless the text is not what it will be.
+fn format_of(path: &Path, text: &str) -> Result<Format, FileError> {
+    if let Some(at) = memchr::memmem::find(text.as_bytes(), b"{{") {
         let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
         return Err(FileError::Template { line });
     }
-    let format = Format::of_file(path).unwrap_or(Format::Yaml);
-    dynamic::decode_text(format, text, previous).map_err(FileError::Syntax)
+    Ok(Format::of_file(path).unwrap_or(Format::Yaml))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
