@@ -27,6 +27,7 @@ SCENARIOS = {
     "idle": scenarios.idle,
     "start": changes.start,
     "edit": changes.edit,
+    "edit_cost": changes.edit_cost,
     "shards": scenarios.shards,
     "syscalls": inspect.syscalls,
     "flamegraph": inspect.flamegraph,

@@ -12,6 +12,10 @@ from .report import Section
 
 SUBJECT = "ringway"
 EDIT_LIMIT = 5
+# The thread of the proxy that reads the dynamic file.
+FILE_THREAD = "ringway-file"
+# Seconds between two polls where the proxy's CPU is measured, which they cost too.
+MEASURED_POLL = 0.01
 
 
 def start(context):
@@ -124,6 +128,45 @@ def edit(context):
     return section
 
 
+def edit_cost(context):
+    """CPU of the whole process for an edit of one route, in files of different sizes."""
+    edits = context.scale(50, 10)
+    section = Section(
+        "edit_cost",
+        f"CPU per edit of one route in the dynamic file, medians of {edits} edits",
+        ["routers", "file, MiB", "CPU ms per edit", "of it reading the file", "range", "first reading, CPU ms"],
+    )
+    if SUBJECT not in context.peers:
+        return section.skip("needs ringway")
+    for routes in (1_000, 10_000, 100_000):
+        running = context.start(SUBJECT, routes=routes)
+        settled_rss(running)
+        first = running.process.cpu_ms(FILE_THREAD)
+        editor = Editor(running, routers_yaml(routes, context.origin_port))
+        for number in range(3):
+            editor.apply(f"warm{number}", MEASURED_POLL)
+        totals, readings = [], []
+        for number in range(edits):
+            before = running.process.cpu_ms(), running.process.cpu_ms(FILE_THREAD)
+            editor.apply(f"e{number}", MEASURED_POLL)
+            # What is dropped after the edit serves is of its cost as well.
+            time.sleep(0.05)
+            totals.append(running.process.cpu_ms() - before[0])
+            readings.append(running.process.cpu_ms(FILE_THREAD) - before[1])
+        total, reading = summary(totals), summary(readings)
+        size = editor.target.stat().st_size / (1 << 20)
+        section.row(routes, size, total["median"], reading["median"], (total["min"], total["max"]), first)
+        section.data(routers=routes, file_mib=size, cpu_ms=total, reading_ms=reading, first_reading_ms=first)
+        section.bar("CPU ms per edit of one route", f"{routes:,} routers", total["median"])
+        if routes == 100_000:
+            section.check("CPU ms per edit of one of 100,000 routes", total["median"], 50.0)
+        running.stop()
+    section.note("Reading is the file provider's own thread: reading, checking and hashing the text, and decoding what "
+                 "differs; its first reading parses and decodes everything. The rest is the merge, the plan, the shards "
+                 "and the answers to the polls that notice the edit.")
+    return section
+
+
 class Editor:
     """Edits a running proxy's dynamic file, one router at a time."""
 
@@ -133,7 +176,7 @@ class Editor:
         self.target = running.directory / "dynamic.yml"
         self.previous = None
 
-    def apply(self, name):
+    def apply(self, name, poll=0.0005):
         """Replaces the file by one with another last router; gives the seconds until that router serves."""
         temporary = self.target.with_suffix(".tmp")
         temporary.write_text(f"{self.base}    edited:\n      rule: Host(`{name}.test`)\n      service: origin\n")
@@ -143,7 +186,7 @@ class Editor:
             if time.perf_counter() - started > EDIT_LIMIT:
                 self.running.process.check()
                 raise Failure(f"the edit that adds {name}.test was not effective within {EDIT_LIMIT} s")
-            time.sleep(0.0005)
+            time.sleep(poll)
         taken = time.perf_counter() - started
         if self.previous and ask(self.running.port, f"{self.previous}.test") != 404:
             raise Failure(f"the edit that removed {self.previous}.test left it served")

@@ -98,6 +98,19 @@ class Process:
                     total += int(line.split()[1])
         return total
 
+    def cpu_ms(self, thread=None):
+        """CPU milliseconds, user and kernel, of all living threads, or of those with this name."""
+        total = 0
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                try:
+                    if thread in (None, (task / "comm").read_text().strip()):
+                        total += int((task / "schedstat").read_text().split()[0])
+                except OSError:
+                    # The thread has ended.
+                    pass
+        return total / 1e6
+
     def descriptors(self):
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
 

@@ -12,7 +12,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::objects::{Decoder, decode_text};
+use super::decoder::{Decoder, decode_text};
 use super::{Declared, Decoded, ObjectKey};
 use crate::config::format::{Format, SyntaxError, parse_with};
 use crate::config::tree::ContentHash;

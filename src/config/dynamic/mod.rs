@@ -5,6 +5,7 @@
 //! at the cost of what was edited.
 
 mod again;
+mod decoder;
 pub mod http;
 pub mod middleware;
 mod objects;
@@ -13,9 +14,10 @@ pub mod tls;
 pub mod udp;
 
 pub use again::Reading;
+pub use decoder::{decode, decode_object, decode_text};
 pub use http::{HttpModel, HttpRouter, HttpServersTransport, HttpService, HttpServiceKind};
 pub use middleware::HttpMiddleware;
-pub use objects::{Declared, Decoded, Kind, Object, ObjectKey, decode, decode_object, decode_text};
+pub use objects::{Declared, Decoded, Kind, Object, ObjectKey};
 pub use tcp::{TcpMiddleware, TcpModel, TcpRouter, TcpServersTransport, TcpService};
 pub use tls::{TlsCertificate, TlsOptions, TlsStore};
 pub use udp::{UdpRouter, UdpService};
