@@ -83,7 +83,7 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
             self.number = self.number.checked_add(1)?;
             let indent = whole.bytes().take_while(|b| *b == b' ').count();
             let text = &whole[indent..];
-            if text.is_empty() || text.starts_with('#') {
+            if is_end(text) {
                 continue;
             }
             self.line = Some(Line {
@@ -248,12 +248,12 @@ impl<'a, S: Sink<'a>> Reader<'a, '_, S> {
 
 /// A dash, and then a space or the line's end.
 fn is_item(text: &str) -> bool {
-    text == "-" || text.starts_with("- ")
+    matches!(text.as_bytes(), [b'-'] | [b'-', b' ', ..])
 }
 
 /// Nothing, or a comment (the caller knows that a space precedes).
 fn is_end(text: &str) -> bool {
-    text.is_empty() || text.starts_with('#')
+    matches!(text.as_bytes(), [] | [b'#', ..])
 }
 
 /// A key and its colon, followed by a space or the line's end; with the number of bytes before that.
