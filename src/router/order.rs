@@ -34,14 +34,18 @@ impl PartialOrd for RouteOrder {
 }
 
 /// A router in the table: its place in the order, its rule, and what the table's owner keeps for it.
+///
+/// The fields are in the sequence in which a request needs them, so that one for a seldom used host fetches the first of
+/// them with as few cache lines as possible.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Route<T> {
-    /// Its place in the order.
-    pub order: RouteOrder,
     /// Its rule.
-    pub rule: Arc<Rule>,
+    pub rule: Rule,
     /// What a lookup yields.
     pub value: T,
+    /// Its place in the order. A request seldom needs it.
+    pub order: RouteOrder,
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use super::*;
 use crate::rules::tests::Get;
 use crate::rules::{Syntax, parse};
 
-fn rule(source: &str) -> Arc<Rule> {
-    Arc::new(parse(source, Syntax::V3).unwrap_or_else(|e| panic!("{e}")))
+fn rule(source: &str) -> Rule {
+    parse(source, Syntax::V3).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn order(priority: i64, provider_rank: u16, name: &str) -> RouteOrder {
@@ -376,7 +376,7 @@ fn changes(most: usize) -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(change, 1..most)
 }
 
-type Model = Vec<(RouteOrder, Arc<Rule>, usize)>;
+type Model = Vec<(RouteOrder, Rule, usize)>;
 
 fn agree(table: &RouteTable<usize>, model: &Model, requests: &[Get]) -> Result<(), TestCaseError> {
     let mut caches = RegexCaches::new();
@@ -435,6 +435,7 @@ fn run(changes: Vec<Change>, requests: &[Get]) -> Result<(), TestCaseError> {
         }
     }
     agree(&table, &model, requests)?;
+    agree(&model.iter().cloned().collect(), &model, requests)?;
     for (table, model) in &snapshots {
         agree(table, model, requests)?;
     }
