@@ -93,6 +93,32 @@ fn dots_and_case_of_hosts_come_out_right_through_the_index() {
 }
 
 #[test]
+fn hosts_of_equal_hash_are_told_apart() {
+    let mut seen = FxHashMap::default();
+    let mut pairs = (0..).filter_map(|i: u32| {
+        let host = format!("h{i}.test");
+        let other = seen.insert(hash(host.as_bytes()), host.clone())?;
+        Some((other, host))
+    });
+    let (a, b) = pairs.next().unwrap();
+    let rules = [&a, &b].map(|host| rule(&format!("Host(`{host}`)")));
+    let order = ["a", "b"].map(|name| order(0, 0, name));
+    let mut one_by_one = RouteTable::new();
+    for i in 0..2 {
+        one_by_one.insert(order[i].clone(), rules[i].clone(), i);
+    }
+    let at_once = (0..2).map(|i| (order[i].clone(), rules[i].clone(), i));
+    for mut table in [one_by_one, at_once.collect()] {
+        assert_eq!(table.hosts.len(), 1, "{a} and {b} share a group");
+        assert_eq!(found(&table, &Get::new(&a, "/")), Some(0));
+        assert_eq!(found(&table, &Get::new(&b, "/")), Some(1));
+        table.remove(&order[0]).unwrap();
+        assert_eq!(found(&table, &Get::new(&a, "/")), None);
+        assert_eq!(found(&table, &Get::new(&b, "/")), Some(1));
+    }
+}
+
+#[test]
 fn a_route_of_several_guards_is_one_candidate() {
     let table = table(&[
         "Host(`a`) || PathPrefix(`/x`) || PathPrefix(`/xy`) || Host(`*.b`)",
