@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Syntax;
+use super::brief::Brief;
 use super::host;
 use super::query;
 use super::regex::{Pattern, RegexCaches};
@@ -52,22 +53,6 @@ pub struct Rule {
 
 /// Bytes before the nodes.
 const HEAD: usize = 8;
-
-/// All that decides a short rule of the commonest form, `Host` alone or with `PathPrefix`: evaluating it fetches nothing
-/// but the rule's owner.
-#[derive(Debug, Clone, Copy, Default)]
-struct Brief {
-    /// Length of the host; 0 if the rule is of another form or too long.
-    host: u8,
-    /// Length of the prefix; 0 if there is none.
-    path: u8,
-    /// Host and prefix.
-    text: [u8; BRIEF],
-}
-
-/// Most bytes of host and prefix together in a [`Brief`]. With so many a route takes two cache lines, and its rule is in
-/// the first.
-const BRIEF: usize = 22;
 
 /// What few rules need.
 #[derive(Debug, Default)]
@@ -179,14 +164,6 @@ impl Kind {
     ];
 }
 
-impl Brief {
-    fn matches<R: Request>(&self, request: &R) -> bool {
-        let (host, rest) = self.text.split_at(usize::from(self.host));
-        host::equals(request.host().as_bytes(), host)
-            && request.path().starts_with(&rest[..usize::from(self.path)])
-    }
-}
-
 impl Rule {
     /// Puts a compiled rule together. `text` starts with the rule's own text, `source_len` bytes.
     pub(super) fn new(
@@ -210,36 +187,8 @@ impl Rule {
             data: data.into(),
             tables: tables.map(Arc::new),
         };
-        rule.brief = rule.brief().unwrap_or_default();
+        rule.brief = Brief::of(&rule).unwrap_or_default();
         rule
-    }
-
-    /// The short form, if there is one.
-    fn brief(&self) -> Option<Brief> {
-        let plain = |at, kind| {
-            let node = self.node(at);
-            (node.kind == kind && !node.negated).then_some(node)
-        };
-        let (host, path) = match self.len() {
-            1 => (plain(0, Kind::Host)?, None),
-            3 => {
-                plain(0, Kind::All)?;
-                (plain(1, Kind::Host)?, Some(plain(2, Kind::PathPrefix)?))
-            }
-            _ => return None,
-        };
-        let host = self.operand(&host);
-        let path = path.as_ref().map_or(&[][..], |path| self.operand(path));
-        let mut text = [0; BRIEF];
-        text.get_mut(..host.len())?.copy_from_slice(host);
-        text.get_mut(host.len()..host.len() + path.len())?
-            .copy_from_slice(path);
-        Some(Brief {
-            // Both fit in the text.
-            host: host.len() as u8,
-            path: path.len() as u8,
-            text,
-        })
     }
 
     /// Whether both are clones of one rule. Two that were parsed from equal texts are not.
@@ -290,10 +239,10 @@ impl Rule {
 
     /// Whether the request matches. Evaluates from left to right and stops as soon as the result is known.
     pub fn matches<R: Request>(&self, request: &R, caches: &mut RegexCaches) -> bool {
-        if self.brief.host > 0 {
-            return self.brief.matches(request);
+        match self.brief.matches(request) {
+            Some(matched) => matched,
+            None => self.eval(0, request, caches),
         }
-        self.eval(0, request, caches)
     }
 
     fn eval<R: Request>(&self, at: usize, request: &R, caches: &mut RegexCaches) -> bool {
