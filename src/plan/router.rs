@@ -27,7 +27,7 @@ pub const MAX_USER_PRIORITY: i64 = i64::MAX - 1000;
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) config: Arc<HttpRouter>,
-    pub(super) rule: Arc<Rule>,
+    pub(super) rule: Rule,
     pub(super) syntax: Syntax,
     priority: i64,
 }
@@ -47,7 +47,7 @@ pub(super) fn compile(
     name: &str,
     config: &Arc<HttpRouter>,
     syntax: Syntax,
-    known: Option<(&Arc<Rule>, Syntax)>,
+    known: Option<(&Rule, Syntax)>,
 ) -> Result<Compiled<Draft>, Vec<Box<str>>> {
     let mut errors: Vec<Box<str>> = Vec::new();
     if config.priority > MAX_USER_PRIORITY && provider_of(name) != INTERNAL {
@@ -62,8 +62,8 @@ pub(super) fn compile(
     let known = known
         .filter(|(rule, known_syntax)| *known_syntax == syntax && rule.source() == &*config.rule);
     let rule = match known {
-        Some((rule, _)) => Ok(Arc::clone(rule)),
-        None => rules::parse(&config.rule, syntax).map(Arc::new),
+        Some((rule, _)) => Ok(rule.clone()),
+        None => rules::parse(&config.rule, syntax),
     };
     match rule {
         Ok(rule) if errors.is_empty() => Ok(Compiled {
@@ -255,7 +255,7 @@ pub(super) fn resolve(
                 provider_rank: context.rank(provider),
                 name: Arc::clone(&split.name),
             },
-            rule: Arc::clone(&draft.rule),
+            rule: draft.rule.clone(),
             value: Destination {
                 middlewares: middlewares.into(),
                 has_around,
@@ -329,7 +329,7 @@ pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) 
 }
 
 fn is_same(a: &Route, b: &Route) -> bool {
-    Arc::ptr_eq(&a.rule, &b.rule) && a.order == b.order && a.value == b.value
+    a.rule.is_same(&b.rule) && a.order == b.order && a.value == b.value
 }
 
 /// The entry point's refusals replace the router's (Traefik: same).

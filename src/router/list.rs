@@ -350,7 +350,7 @@ mod tests {
     fn route(n: u32) -> Arc<Route<u32>> {
         Arc::new(Route {
             order: order(n),
-            rule: Arc::new(parse("Method(`GET`)", Syntax::V3).unwrap()),
+            rule: parse("Method(`GET`)", Syntax::V3).unwrap(),
             value: n,
         })
     }

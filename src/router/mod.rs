@@ -17,23 +17,25 @@
 
 mod candidates;
 mod group;
+mod hosts;
 mod list;
 pub mod mailbox;
 mod order;
 mod paths;
 pub mod snapshot;
 
+use std::collections::hash_map::Entry;
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::rules::{
-    Guard, HostGuard, RegexCaches, Request, Rule, host_index_key, host_wildcard_key,
+    Guard, HostGuard, PathGuard, RegexCaches, Request, Rule, host_index_key, host_wildcard_key,
 };
 pub use candidates::Candidates;
 use group::{Group, Run};
+use hosts::HostMap;
 use list::RouteList;
 pub use order::{Route, RouteOrder};
 use paths::PathIndex;
@@ -44,17 +46,17 @@ pub struct RouteTable<T> {
     all: RouteList<T>,
     len: usize,
     /// By the hash of the host. Hosts of equal hash share a group: rules are evaluated in full anyway.
-    hosts: OrdMap<u64, Group<T>>,
+    hosts: HostMap<T>,
     /// By the hash of the host without its first label.
-    wildcards: OrdMap<u64, Group<T>>,
+    wildcards: HostMap<T>,
     any_host: Arc<PathIndex<T>>,
 }
 
 /// Where a guard's host condition is filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Host(u64),
-    Wildcard(u64),
+    Host(u32),
+    Wildcard(u32),
     Any,
 }
 
@@ -82,8 +84,8 @@ impl<T> RouteTable<T> {
         RouteTable {
             all: RouteList::default(),
             len: 0,
-            hosts: OrdMap::new(),
-            wildcards: OrdMap::new(),
+            hosts: HostMap::default(),
+            wildcards: HostMap::default(),
             any_host: Arc::default(),
         }
     }
@@ -100,12 +102,7 @@ impl<T> RouteTable<T> {
 
     /// Adds a router. One of equal order, that is of equal name, priority and provider rank, is replaced and returned.
     /// O(log n) for each of the rule's guards.
-    pub fn insert(
-        &mut self,
-        order: RouteOrder,
-        rule: Arc<Rule>,
-        value: T,
-    ) -> Option<Arc<Route<T>>> {
+    pub fn insert(&mut self, order: RouteOrder, rule: Rule, value: T) -> Option<Arc<Route<T>>> {
         self.insert_shared(Arc::new(Route { order, rule, value }))
     }
 
@@ -159,6 +156,20 @@ impl<T> RouteTable<T> {
         request: &R,
         caches: &mut RegexCaches,
     ) -> Option<&Arc<Route<T>>> {
+        if self.wildcards.is_empty() && self.any_host.is_empty() {
+            // Nearly every table and request: nothing to merge.
+            let few = match self
+                .hosts
+                .get(hash(host_index_key(request.host().as_bytes())))?
+            {
+                Group::One(_, route) => Some(std::slice::from_ref(route)),
+                Group::Few(_, routes) => Some(&routes[..]),
+                Group::Paths(..) => None,
+            };
+            if let Some(few) = few {
+                return (few.iter()).find(|route| route.rule.matches(request, caches));
+            }
+        }
         self.candidates(request)
             .find(|route| route.rule.matches(request, caches))
     }
@@ -173,13 +184,13 @@ impl<T> RouteTable<T> {
     fn visit<'a>(&'a self, host: &[u8], path: &[u8], mut show: impl FnMut(Run<'a, T>)) {
         let key = host_index_key(host);
         if !self.hosts.is_empty()
-            && let Some(group) = self.hosts.get(&hash(key))
+            && let Some(group) = self.hosts.get(hash(key))
         {
             group.visit(path, &mut show);
         }
         if !self.wildcards.is_empty()
             && let Some(suffix) = host_wildcard_key(key)
-            && let Some(group) = self.wildcards.get(&hash(suffix))
+            && let Some(group) = self.wildcards.get(hash(suffix))
         {
             group.visit(path, &mut show);
         }
@@ -201,17 +212,9 @@ impl<T> RouteTable<T> {
             Place::Host(key) => (&mut self.hosts, key),
             Place::Wildcard(key) => (&mut self.wildcards, key),
         };
-        match map.get_mut(&key) {
-            Some(group) => group.insert(guard.path, route, |index, route| {
-                for guard in route.rule.guards() {
-                    if Place::of(guard.host) == place {
-                        index.insert(guard.path, route);
-                    }
-                }
-            }),
-            None => {
-                map.insert(key, Group::One(route.clone()));
-            }
+        match map.get_mut(key) {
+            Some(group) => place.add(group, guard.path, route),
+            None => map.insert(Group::One(key, route.clone())),
         }
     }
 
@@ -224,16 +227,16 @@ impl<T> RouteTable<T> {
             Place::Host(key) => (&mut self.hosts, key),
             Place::Wildcard(key) => (&mut self.wildcards, key),
         };
-        if let Some(group) = map.get_mut(&key)
+        if let Some(group) = map.get_mut(key)
             && group.remove(guard.path, route)
         {
-            map.remove(&key);
+            map.remove(key);
         }
     }
 }
 
-impl<T> FromIterator<(RouteOrder, Arc<Rule>, T)> for RouteTable<T> {
-    fn from_iter<I: IntoIterator<Item = (RouteOrder, Arc<Rule>, T)>>(routes: I) -> Self {
+impl<T> FromIterator<(RouteOrder, Rule, T)> for RouteTable<T> {
+    fn from_iter<I: IntoIterator<Item = (RouteOrder, Rule, T)>>(routes: I) -> Self {
         let routes = routes.into_iter();
         routes
             .map(|(order, rule, value)| Arc::new(Route { order, rule, value }))
@@ -247,13 +250,36 @@ impl<T> FromIterator<Arc<Route<T>>> for RouteTable<T> {
         let mut routes: Vec<_> = routes.into_iter().collect();
         routes.sort_by(|a, b| a.order.cmp(&b.order));
         let mut table = RouteTable::new();
+        let mut hosts = FxHashMap::default();
+        let mut wildcards = FxHashMap::default();
         let mut routes = routes.into_iter().peekable();
         while let Some(route) = routes.next() {
             // The sort is stable.
-            if routes.peek().is_none_or(|next| next.order != route.order) {
-                table.add(route);
+            if routes.peek().is_some_and(|next| next.order == route.order) {
+                continue;
             }
+            for guard in route.rule.guards() {
+                let place = Place::of(guard.host);
+                let (groups, key) = match place {
+                    Place::Any => {
+                        table.file(guard, &route);
+                        continue;
+                    }
+                    Place::Host(key) => (&mut hosts, key),
+                    Place::Wildcard(key) => (&mut wildcards, key),
+                };
+                match groups.entry(key) {
+                    Entry::Occupied(mut group) => place.add(group.get_mut(), guard.path, &route),
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(Group::One(key, route.clone()));
+                    }
+                }
+            }
+            table.all.insert(route);
+            table.len += 1;
         }
+        table.hosts = hosts.into_values().collect();
+        table.wildcards = wildcards.into_values().collect();
         table
     }
 }
@@ -266,12 +292,25 @@ impl Place {
             HostGuard::Any => Place::Any,
         }
     }
+
+    /// Adds a route with one of its path conditions to the group of this place.
+    fn add<T>(self, group: &mut Group<T>, path: PathGuard<'_>, route: &Arc<Route<T>>) {
+        group.insert(path, route, |index, route| {
+            for guard in route.rule.guards() {
+                if Place::of(guard.host) == self {
+                    index.insert(guard.path, route);
+                }
+            }
+        });
+    }
 }
 
-fn hash(host: &[u8]) -> u64 {
+/// Hosts of equal hash are told apart by their rules; 32 bits make them rare (one pair among 100,000).
+fn hash(host: &[u8]) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write(host);
-    hasher.finish()
+    let hash = hasher.finish();
+    (hash ^ (hash >> 32)) as u32
 }
 
 /// Counts what a change copies, for the tests that hold its cost.

@@ -216,7 +216,7 @@ mod tests {
                 provider_rank: 0,
                 name: name.into(),
             },
-            rule: Arc::new(parse("Method(`GET`)", Syntax::V3).unwrap()),
+            rule: parse("Method(`GET`)", Syntax::V3).unwrap(),
             value: (),
         })
     }

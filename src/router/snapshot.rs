@@ -106,3 +106,13 @@ impl ChangeSet {
         self.removed_pools.extend(later.removed_pools);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_and_its_reference_counts_take_two_cache_lines() {
+        assert_eq!(size_of::<Route>() + 2 * size_of::<usize>(), 128);
+    }
+}

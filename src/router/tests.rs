@@ -6,8 +6,8 @@ use super::*;
 use crate::rules::tests::Get;
 use crate::rules::{Syntax, parse};
 
-fn rule(source: &str) -> Arc<Rule> {
-    Arc::new(parse(source, Syntax::V3).unwrap_or_else(|e| panic!("{e}")))
+fn rule(source: &str) -> Rule {
+    parse(source, Syntax::V3).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn order(priority: i64, provider_rank: u16, name: &str) -> RouteOrder {
@@ -89,6 +89,32 @@ fn dots_and_case_of_hosts_come_out_right_through_the_index() {
         ("c.test", None),
     ] {
         assert_eq!(found(&table, &Get::new(host, "/")), expected, "{host}");
+    }
+}
+
+#[test]
+fn hosts_of_equal_hash_are_told_apart() {
+    let mut seen = FxHashMap::default();
+    let mut pairs = (0..).filter_map(|i: u32| {
+        let host = format!("h{i}.test");
+        let other = seen.insert(hash(host.as_bytes()), host.clone())?;
+        Some((other, host))
+    });
+    let (a, b) = pairs.next().unwrap();
+    let rules = [&a, &b].map(|host| rule(&format!("Host(`{host}`)")));
+    let order = ["a", "b"].map(|name| order(0, 0, name));
+    let mut one_by_one = RouteTable::new();
+    for i in 0..2 {
+        one_by_one.insert(order[i].clone(), rules[i].clone(), i);
+    }
+    let at_once = (0..2).map(|i| (order[i].clone(), rules[i].clone(), i));
+    for mut table in [one_by_one, at_once.collect()] {
+        assert_eq!(table.hosts.len(), 1, "{a} and {b} share a group");
+        assert_eq!(found(&table, &Get::new(&a, "/")), Some(0));
+        assert_eq!(found(&table, &Get::new(&b, "/")), Some(1));
+        table.remove(&order[0]).unwrap();
+        assert_eq!(found(&table, &Get::new(&a, "/")), None);
+        assert_eq!(found(&table, &Get::new(&b, "/")), Some(1));
     }
 }
 
@@ -376,7 +402,7 @@ fn changes(most: usize) -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(change, 1..most)
 }
 
-type Model = Vec<(RouteOrder, Arc<Rule>, usize)>;
+type Model = Vec<(RouteOrder, Rule, usize)>;
 
 fn agree(table: &RouteTable<usize>, model: &Model, requests: &[Get]) -> Result<(), TestCaseError> {
     let mut caches = RegexCaches::new();
@@ -435,6 +461,7 @@ fn run(changes: Vec<Change>, requests: &[Get]) -> Result<(), TestCaseError> {
         }
     }
     agree(&table, &model, requests)?;
+    agree(&model.iter().cloned().collect(), &model, requests)?;
     for (table, model) in &snapshots {
         agree(table, model, requests)?;
     }

@@ -28,14 +28,15 @@ pub(super) fn compile(source: &str, expr: &Expr<'_>, syntax: Syntax) -> Result<R
         tables: None,
     };
     compiler.expr(expr, false)?;
-    Ok(Rule {
-        text: compiler.text.into_boxed_slice(),
-        nodes: compiler.nodes.into_boxed_slice(),
-        tables: compiler.tables,
+    // The parser refuses longer rules.
+    let source_len = source.len() as u16;
+    Ok(Rule::new(
+        source_len,
         syntax,
-        // The parser refuses longer rules.
-        source_len: source.len() as u16,
-    })
+        &compiler.nodes,
+        &compiler.text,
+        compiler.tables,
+    ))
 }
 
 struct Compiler<'r> {
@@ -43,7 +44,7 @@ struct Compiler<'r> {
     syntax: Syntax,
     text: Vec<u8>,
     nodes: Vec<Node>,
-    tables: Option<Box<Tables>>,
+    tables: Option<Tables>,
 }
 
 impl Compiler<'_> {

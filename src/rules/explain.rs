@@ -46,7 +46,7 @@ impl Rule {
     }
 
     fn clause<R: Request>(&self, at: usize, request: &R, caches: &mut RegexCaches) -> Clause {
-        let node = &self.nodes[at];
+        let node = &self.node(at);
         let mut members = Vec::new();
         if matches!(node.kind, Kind::All | Kind::Any) {
             for member in self.members(at) {
@@ -75,7 +75,7 @@ impl Rule {
 
     /// Marks what decided `clause`: the first member that settled its group, or all if none did alone.
     fn mark(&self, at: usize, clause: &mut Clause) {
-        let node = &self.nodes[at];
+        let node = &self.node(at);
         let settles = match node.kind {
             Kind::All => false,
             Kind::Any => true,

@@ -110,7 +110,7 @@ impl Rule {
     }
 
     fn guards_of(&self, at: usize) -> Vec<Guard<'_>> {
-        let node = &self.nodes[at];
+        let node = &self.node(at);
         if node.negated {
             return if node.kind == Kind::Always {
                 Vec::new()

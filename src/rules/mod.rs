@@ -11,6 +11,7 @@
 //! The request is seen through the [`Request`] trait: this layer knows no HTTP types. NOT for: choosing between
 //! rules (see `router`), TCP rules.
 
+mod brief;
 mod compile;
 mod error;
 mod explain;

@@ -19,11 +19,12 @@ pub struct Note {
 impl Rule {
     /// What looks like a mistake in this rule; empty for nearly all rules.
     pub fn notes(&self) -> Vec<Note> {
-        let mut notes: Vec<Note> = (self.nodes.iter())
+        let mut notes: Vec<Note> = (0..self.len())
+            .map(|at| self.node(at))
             .filter_map(|node| {
-                let message = self.remark(node)?;
+                let message = self.remark(&node)?;
                 Some(Note {
-                    span: self.span(node),
+                    span: self.span(&node),
                     message,
                 })
             })
@@ -44,13 +45,13 @@ impl Rule {
                 "this never matches: a wildcard stands for a whole label, write `*.example.com`",
             ),
             Kind::Never => Some("this never matches: rules do not see this header"),
-            Kind::Path | Kind::PathPrefix if self.syntax == Syntax::V3 && has_template(text) => {
+            Kind::Path | Kind::PathPrefix if self.syntax() == Syntax::V3 && has_template(text) => {
                 Some(
                     "`{…}` is compared literally: templates are v2 syntax; use PathRegexp, or set ruleSyntax: v2",
                 )
             }
             Kind::HostRegexp | Kind::PathRegexp
-                if self.syntax == Syntax::V3 && has_template(text) =>
+                if self.syntax() == Syntax::V3 && has_template(text) =>
             {
                 Some(
                     "`{name:…}` is literal text here: templates are v2 syntax; write the expression alone, or set ruleSyntax: v2",

@@ -113,10 +113,10 @@ impl Planner {
         pass.work.compiled += 1;
         let name = Arc::clone(&self.graph.node(node).name);
         let item = self.graph.data(node);
-        let known: Option<(Arc<Rule>, _)> = match &item.outcome {
+        let known: Option<(Rule, _)> = match &item.outcome {
             Outcome::Router(instances) => instances.iter().find_map(|instance| {
                 let route = instance.route.as_ref()?;
-                Some((Arc::clone(&route.rule), instance.syntax))
+                Some((route.rule.clone(), instance.syntax))
             }),
             _ => None,
         };
