@@ -185,8 +185,10 @@ impl Planner {
         // Neighbours in the maps one after the other: a first load is several times faster so.
         let key = |object: &ObjectChange| (object.kind, Arc::clone(&object.name));
         change.objects.sort_by_cached_key(key);
-        if self.graph.len() < change.objects.len() {
-            self.graph.reserve(change.objects.len());
+        let objects = change.objects.len();
+        if self.graph.len() < objects {
+            // A few more, so that the next change does not move them all. What is not used is not resident.
+            self.graph.reserve(objects + objects / 8);
         }
         for object in change.objects {
             self.take_input(object, &mut pass);
