@@ -51,13 +51,13 @@ impl<'a> Item<'a> {
         let is_listed = place == Place::List;
         let is_router = matches!(status.kind, Kind::HttpRouter | Kind::TcpRouter);
         let is_reached = !is_router && reached.contains(status);
-        let router = status.router.as_ref();
+        let router = status.router();
         Self {
             config: config(status, is_reached, place),
             errors: &status.errors,
             status: status.status.as_str(),
             using: router.map_or(&[], |router| &router.entry_points.using),
-            used_by: status.used_by.iter().map(|name| &**name).collect(),
+            used_by: status.used_by().iter().map(|name| &**name).collect(),
             name: is_listed.then_some(&*status.name),
             provider: is_listed.then(|| status.provider()),
             type_name: type_name(status)
@@ -84,13 +84,13 @@ pub(super) fn type_name(status: &ObjectStatus) -> Option<&'static str> {
 /// The priority that is shown: effective, but as declared if the router is on no entry point (Traefik, which
 /// never looks at such a router's rule: same).
 pub(super) fn priority(status: &ObjectStatus) -> i64 {
-    match (&status.object, &status.router) {
+    match (&status.object, status.router()) {
         (Some(Object::HttpRouter(config)), Some(router))
             if router.entry_points.using.is_empty() =>
         {
             config.priority
         }
-        (_, Some(router)) => router.priority,
+        (_, Some(_)) => status.priority(),
         (Some(Object::TcpRouter(config)), None) => config.priority,
         _ => 0,
     }

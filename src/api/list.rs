@@ -164,7 +164,7 @@ fn service(object: &ObjectStatus) -> &str {
 
 /// Sorted by how many there are (Traefik: same).
 fn entry_points(object: &ObjectStatus) -> usize {
-    match (&object.object, &object.router) {
+    match (&object.object, object.router()) {
         (_, Some(router)) => router.entry_points.names.len(),
         (Some(Object::TcpRouter(router)), None) => router.entry_points.len(),
         (Some(Object::UdpRouter(router)), None) => router.entry_points.len(),

@@ -22,8 +22,7 @@ impl Reached {
         let mut open = Vec::new();
         for router in published.objects_of(Kind::HttpRouter) {
             let has_entry_point = router
-                .router
-                .as_ref()
+                .router()
                 .is_some_and(|router| !router.entry_points.using.is_empty());
             if has_entry_point {
                 reached.follow(router, &mut open);
@@ -68,7 +67,7 @@ fn references(object: &ObjectStatus, found: &mut impl FnMut(Kind, &str)) {
             if !router.service.is_empty() {
                 found(service, &router.service);
             }
-            let model = object.router.as_ref().and_then(|own| own.model.as_ref());
+            let model = object.router().and_then(|own| own.model.as_ref());
             let inherited = model.into_iter().flat_map(|model| &model.middlewares);
             for name in inherited.chain(&router.middlewares) {
                 found(Kind::HttpMiddleware, name);

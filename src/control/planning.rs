@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::io::memory;
 use crate::plan::{PlanSettings, Planned, Planner};
 use crate::watcher::{Update, Watcher, WatcherSettings};
 
@@ -128,11 +129,16 @@ impl<E: FnMut(Outcome)> Worker<E> {
             return;
         }
         self.ready |= all_reported;
-        let planned = self.planner.apply(change.unwrap_or_default());
+        let change = change.unwrap_or_default();
+        let is_bulk = change.objects.len() >= memory::BULK_OBJECTS;
+        let planned = self.planner.apply(change);
         (self.emit)(Outcome {
             planned,
             all_reported,
         });
+        if is_bulk {
+            memory::return_freed();
+        }
     }
 }
 

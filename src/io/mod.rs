@@ -33,6 +33,7 @@ pub mod cpu;
 mod driver;
 mod executor;
 mod instant;
+pub mod memory;
 mod notify;
 pub mod open_files;
 mod os;

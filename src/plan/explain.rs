@@ -447,7 +447,7 @@ impl Runners<'_> {
             else {
                 continue;
             };
-            let here = status.router.as_ref().is_some_and(|router| {
+            let here = status.router().is_some_and(|router| {
                 router
                     .entry_points
                     .names
@@ -465,7 +465,7 @@ impl Runners<'_> {
                 let runner = RunnerUp {
                     name: status.name.to_string(),
                     rule: config.rule.to_string(),
-                    priority: status.router.as_ref().map_or(0, |router| router.priority),
+                    priority: status.priority(),
                     matches: true,
                     reason: format!("would match, but is disabled: {}", status.errors.join("; ")),
                 };

@@ -31,6 +31,8 @@ pub(super) struct Graph<T> {
 pub(super) struct Node<T> {
     /// What it is.
     pub(super) kind: Kind,
+    /// Whether it stays even if it is absent and nothing refers to it.
+    pub(super) is_pinned: bool,
     /// Qualified name.
     pub(super) name: Arc<str>,
     /// What is known of it.
@@ -75,6 +77,7 @@ impl<T: Default> Graph<T> {
     fn insert(&mut self, kind: Kind, name: Arc<str>) -> NodeId {
         let node = Node {
             kind,
+            is_pinned: false,
             name: Arc::clone(&name),
             data: T::default(),
             references: IdList::default(),
@@ -110,6 +113,11 @@ impl<T: Default> Graph<T> {
     /// A node's data, to be changed.
     pub(super) fn data_mut(&mut self, id: NodeId) -> &mut T {
         &mut self.nodes[id as usize].data
+    }
+
+    /// Keeps a node even if it is absent and nothing refers to it.
+    pub(super) fn pin(&mut self, id: NodeId) {
+        self.nodes[id as usize].is_pinned = true;
     }
 
     /// Who refers to a node.

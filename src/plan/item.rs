@@ -1,5 +1,6 @@
 //! What the planner knows of each object: its input, what it compiled to, and its status.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::config::dynamic::HttpModel;
@@ -17,8 +18,6 @@ pub(super) struct Item {
     pub(super) outcome: Outcome,
     /// What the outcome does not say: errors and warnings. Most objects have none.
     pub(super) issues: Option<Box<Issues>>,
-    /// Whether the node stays even if nothing refers to it.
-    pub(super) pinned: bool,
 }
 
 /// What is wrong with an object.
@@ -46,7 +45,7 @@ pub(super) enum Outcome {
     Chain(Arc<[Link]>),
     Model(Arc<HttpModel>),
     /// A router as models split it; at least one.
-    Router(Box<[Instance]>),
+    Router(Instances),
 }
 
 /// A middleware that does something itself.
@@ -65,6 +64,13 @@ pub(super) struct Link {
     pub(super) is_around: bool,
 }
 
+/// A router's instances. Most routers have one, which then needs no allocation of its own.
+#[derive(Debug)]
+pub(super) enum Instances {
+    One(Instance),
+    Many(Box<[Instance]>),
+}
+
 /// A router under one name.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -76,10 +82,31 @@ pub(super) struct Instance {
     pub(super) syntax: Syntax,
 }
 
-impl Item {
-    /// Whether it is a service that the program itself offers.
-    pub(super) fn pinned_service(&self) -> bool {
-        self.pinned && matches!(self.outcome, Outcome::Service(..))
+impl Default for Instances {
+    fn default() -> Self {
+        Self::Many(Box::default())
+    }
+}
+
+impl Deref for Instances {
+    type Target = [Instance];
+
+    fn deref(&self) -> &[Instance] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl FromIterator<Instance> for Instances {
+    fn from_iter<I: IntoIterator<Item = Instance>>(instances: I) -> Self {
+        let mut instances = instances.into_iter();
+        match (instances.next(), instances.next()) {
+            (None, _) => Self::default(),
+            (Some(one), None) => Self::One(one),
+            (Some(one), Some(two)) => Self::Many([one, two].into_iter().chain(instances).collect()),
+        }
     }
 }
 
@@ -107,5 +134,19 @@ impl Issues {
             .iter()
             .chain(&self.own)
             .chain(&self.warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::graph::Node;
+
+    #[test]
+    fn what_is_kept_of_an_object_is_small() {
+        assert_eq!(size_of::<Instance>(), 24);
+        assert_eq!(size_of::<Outcome>(), 24);
+        assert_eq!(size_of::<Item>(), 64);
+        assert_eq!(size_of::<Node<Item>>(), 120);
     }
 }

@@ -51,7 +51,7 @@ pub use change::{Entry, MergedChange, NameConflict, ObjectChange, Position, Prov
 pub use middleware::MAX_CHAIN_STEPS;
 pub use router::MAX_USER_PRIORITY;
 pub use settings::{PlanSettings, ReadFile};
-pub use status::{EntryPointSet, ObjectStatus, Published, RouterStatus, Status, UsedBy};
+pub use status::{Detail, EntryPointSet, ObjectStatus, Published, RouterStatus, Status, UsedBy};
 pub use statuses::ObjectStatuses;
 pub use verify::describe;
 
@@ -185,8 +185,11 @@ impl Planner {
         // Neighbours in the maps one after the other: a first load is several times faster so.
         let key = |object: &ObjectChange| (object.kind, Arc::clone(&object.name));
         change.objects.sort_by_cached_key(key);
-        self.graph
-            .reserve(change.objects.len().saturating_sub(self.graph.len()));
+        let objects = change.objects.len();
+        if self.graph.len() < objects {
+            // A few more, so that the next change does not move them all. What is not used is not resident.
+            self.graph.reserve(objects + objects / 8);
+        }
         for object in change.objects {
             self.take_input(object, &mut pass);
         }
@@ -271,8 +274,8 @@ impl Planner {
                 kind: ServiceKind::Internal(*internal),
             });
             let slot = self.put_service(None, &service);
+            self.graph.pin(node);
             let item = self.graph.data_mut(node);
-            item.pinned = true;
             item.outcome = Outcome::Service(slot, service);
             let mut pass = Pass::default();
             self.refresh_status(node, &mut pass);

@@ -16,7 +16,7 @@ use super::item::{Instance, Issues, Item, Outcome};
 use super::names::{INTERNAL, provider_of, qualify};
 use super::settings::EntryPoints;
 use super::status::{
-    EntryPointSet, ObjectStatus, RouterStatus, Status, UsedBy, middleware_names, observability,
+    Detail, EntryPointSet, ObjectStatus, RouterStatus, Status, middleware_names, observability,
 };
 use super::{middleware, service_link};
 
@@ -277,12 +277,7 @@ pub(super) fn resolve(
             Some(_) => Status::Warning,
         },
         errors: errors.into(),
-        used_by: UsedBy::None,
-        router: Some(RouterStatus {
-            entry_points: Arc::clone(&split.entry_points),
-            priority: draft.priority,
-            model: split.model.clone(),
-        }),
+        detail: detail(split),
     };
     Instance {
         status: match before {
@@ -302,23 +297,13 @@ pub(super) fn resolve(
 
 /// The instance of a router whose own text is bad and that never was good.
 pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) -> Instance {
-    let priority = match object {
-        Some(Object::HttpRouter(config)) if config.priority != 0 => config.priority,
-        Some(Object::HttpRouter(config)) => i64::try_from(config.rule.len()).unwrap_or(i64::MAX),
-        _ => 0,
-    };
     let status = ObjectStatus {
         kind: Kind::HttpRouter,
         name: Arc::clone(&split.name),
         object: object.cloned(),
         status: Status::Disabled,
         errors: issues.texts().cloned().collect(),
-        used_by: UsedBy::None,
-        router: Some(RouterStatus {
-            entry_points: Arc::clone(&split.entry_points),
-            priority,
-            model: split.model.clone(),
-        }),
+        detail: detail(split),
     };
     Instance {
         status: Arc::new(status),
@@ -326,6 +311,13 @@ pub(super) fn disabled(split: &Split, object: Option<&Object>, issues: &Issues) 
         is_tls: false,
         syntax: Syntax::default(),
     }
+}
+
+fn detail(split: &Split) -> Detail {
+    Detail::Router(RouterStatus {
+        entry_points: Arc::clone(&split.entry_points),
+        model: split.model.clone(),
+    })
 }
 
 fn is_same(a: &Route, b: &Route) -> bool {

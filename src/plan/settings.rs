@@ -73,7 +73,7 @@ impl EntryPoints {
         };
         for name in &settings.entry_points {
             let node = graph.intern(Kind::HttpModel, &format!("{name}@internal"));
-            graph.data_mut(node).pinned = true;
+            graph.pin(node);
             entry_points.model_nodes.push(node);
             let single = entry_points.build(vec![Arc::clone(name)]);
             entry_points.singles.push(Arc::new(single));

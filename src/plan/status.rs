@@ -65,10 +65,17 @@ pub struct ObjectStatus {
     pub status: Status,
     /// What is wrong, worst first.
     pub errors: Box<[Box<str>]>,
+    /// What only objects of its kind have.
+    pub detail: Detail,
+}
+
+/// What some kinds' statuses have. One of both, because 100,000 objects are common.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detail {
     /// For services and middlewares: the routers that name it.
-    pub used_by: UsedBy,
+    UsedBy(UsedBy),
     /// For HTTP routers.
-    pub router: Option<RouterStatus>,
+    Router(RouterStatus),
 }
 
 /// What only an HTTP router's status has.
@@ -76,8 +83,6 @@ pub struct ObjectStatus {
 pub struct RouterStatus {
     /// Its entry points: declared, default or, if a model split it, one.
     pub entry_points: Arc<EntryPointSet>,
-    /// Effective priority.
-    pub priority: i64,
     /// The entry point's model, if it has one.
     pub model: Option<Arc<HttpModel>>,
 }
@@ -164,12 +169,40 @@ impl ObjectStatus {
             .map_or("", |(_, provider)| provider)
     }
 
+    /// The routers that name this service or middleware.
+    pub fn used_by(&self) -> &UsedBy {
+        match &self.detail {
+            Detail::UsedBy(used_by) => used_by,
+            Detail::Router(_) => &UsedBy::None,
+        }
+    }
+
+    /// What only an HTTP router's status has.
+    pub fn router(&self) -> Option<&RouterStatus> {
+        match &self.detail {
+            Detail::Router(router) => Some(router),
+            Detail::UsedBy(_) => None,
+        }
+    }
+
+    /// An HTTP router's effective priority: as declared, else its rule's length in bytes; 0 for what never decoded.
+    pub fn priority(&self) -> i64 {
+        match &self.object {
+            Some(Object::HttpRouter(config)) if config.priority != 0 => config.priority,
+            Some(Object::HttpRouter(config)) => {
+                i64::try_from(config.rule.len()).unwrap_or(i64::MAX)
+            }
+            _ => 0,
+        }
+    }
+
     /// The configuration with everything filled in that the object inherits, as Traefik's API shows it:
     /// entry points, the entry point's middlewares and TLS, qualified names, observability, priority.
     pub fn effective(&self) -> Option<Cow<'_, Object>> {
-        match (self.object.as_ref()?, &self.router) {
+        match (self.object.as_ref()?, self.router()) {
             (Object::HttpRouter(declared), Some(status)) => {
-                let router = status.effective(declared, self.provider());
+                let mut router = status.effective(declared, self.provider());
+                router.priority = self.priority();
                 Some(Cow::Owned(Object::from(router)))
             }
             (object, _) => Some(Cow::Borrowed(object)),
@@ -187,7 +220,6 @@ impl RouterStatus {
             .iter()
             .map(|name| Box::from(&**name))
             .collect();
-        router.priority = self.priority;
         router.middlewares = middleware_names(declared, model)
             .map(|name| qualify(name, provider).as_ref().into())
             .collect();
@@ -225,5 +257,17 @@ pub(super) fn observability(router: &HttpRouter, model: Option<&HttpModel>) -> R
             .map_or(TraceVerbosity::default(), |observability| {
                 observability.trace_verbosity
             }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_small() {
+        // With the two counters of its `Arc` 96 bytes, a size that the allocator has.
+        assert_eq!(size_of::<ObjectStatus>(), 80);
+        assert_eq!(size_of::<Detail>(), 24);
     }
 }

@@ -160,10 +160,10 @@ fn describe_status(text: &mut String, object: &ObjectStatus) {
         object: config,
         status,
         errors,
-        used_by,
-        router,
+        detail: _,
     } = object;
-    let used_by: Vec<_> = used_by.iter().collect();
+    let used_by: Vec<_> = object.used_by().iter().collect();
+    let router = object.router();
     line(
         text,
         format_args!(

@@ -151,9 +151,9 @@ impl Planner {
 
     fn remove_orphans(&mut self, pass: &mut Pass) {
         while let Some(node) = pass.orphans.pop() {
-            let item = self.graph.data(node);
+            let found = self.graph.node(node);
             let is_needed =
-                item.input.is_present() || item.pinned || self.graph.is_referenced(node);
+                found.data.input.is_present() || found.is_pinned || self.graph.is_referenced(node);
             if !is_needed && !self.graph.is_free(node) {
                 // What is gone refers to nothing since its stage.
                 self.graph.remove(node);

@@ -7,7 +7,7 @@ use crate::config::dynamic::{HttpRouter, Kind, Object};
 use crate::plan::Planner;
 use crate::plan::graph::NodeId;
 use crate::plan::input::Compiled;
-use crate::plan::item::{Instance, Issues, Outcome};
+use crate::plan::item::{Instance, Instances, Issues, Outcome};
 use crate::plan::names::provider_of;
 use crate::plan::router::{self, Context, Draft, Split};
 use crate::router::RouteTable;
@@ -212,7 +212,7 @@ impl Planner {
         pass.work.resolved += 1;
         let before = match std::mem::take(&mut self.graph.data_mut(plan.node).outcome) {
             Outcome::Router(instances) => instances,
-            _ => Box::default(),
+            _ => Instances::default(),
         };
         let find = |name: &Arc<str>| {
             let mut instances = before.iter();
@@ -223,7 +223,7 @@ impl Planner {
             precedence: &self.precedence,
             log_internals: self.settings.log_internals,
         };
-        let instances: Box<[Instance]> = plan
+        let instances: Instances = plan
             .splits
             .iter()
             .map(|split| match &plan.draft {
@@ -238,7 +238,7 @@ impl Planner {
                 None => router::disabled(split, shown, &plan.issues),
             })
             .collect();
-        for old in &before {
+        for old in before.iter() {
             let now = instances
                 .iter()
                 .find(|now| now.status.name == old.status.name);
@@ -247,7 +247,7 @@ impl Planner {
                 self.withdraw_router(&old.status, pass);
             }
         }
-        for now in &instances {
+        for now in instances.iter() {
             let old = find(&now.status.name);
             if old.is_none() {
                 self.update_tables(None, Some(now), pass);
@@ -345,8 +345,8 @@ fn places(instance: Option<&Instance>) -> Vec<Place<'_>> {
     };
     let sets = instance
         .status
-        .router
-        .iter()
+        .router()
+        .into_iter()
         .map(|detail| &detail.entry_points);
     let places = sets.flat_map(|set| set.places());
     places

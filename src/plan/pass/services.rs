@@ -46,8 +46,7 @@ impl Planner {
     }
 
     pub(super) fn compile_service(&mut self, node: NodeId, pass: &mut Pass) {
-        let item = self.graph.data_mut(node);
-        if item.pinned {
+        if self.graph.node(node).is_pinned {
             // The program's own; nobody else can declare it.
             return;
         }

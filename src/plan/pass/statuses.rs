@@ -7,7 +7,7 @@ use crate::config::dynamic::{Kind, Object};
 use crate::plan::graph::NodeId;
 use crate::plan::item::{Instance, Item, Outcome};
 use crate::plan::router;
-use crate::plan::status::{ObjectStatus, Status, UsedBy};
+use crate::plan::status::{Detail, ObjectStatus, Status, UsedBy};
 use crate::plan::{Entry, Level, Message, Planner};
 
 use super::Pass;
@@ -34,14 +34,9 @@ impl Planner {
     /// Notes what a router began and ceased to name.
     pub(super) fn update_uses(&self, before: &[Instance], now: &[Instance], pass: &mut Pass) {
         let key = |instance: &Instance| {
-            let ObjectStatus {
-                name,
-                object,
-                router,
-                ..
-            } = &*instance.status;
-            let model = router.as_ref().and_then(|router| router.model.clone());
-            (Arc::clone(name), object.clone(), model)
+            let status = &*instance.status;
+            let model = status.router().and_then(|router| router.model.clone());
+            (Arc::clone(&status.name), status.object.clone(), model)
         };
         if before.iter().map(key).eq(now.iter().map(key)) {
             return;
@@ -57,7 +52,8 @@ impl Planner {
         let mut uses = Vec::new();
         for instance in instances {
             let status = &instance.status;
-            let (Some(Object::HttpRouter(config)), Some(detail)) = (&status.object, &status.router)
+            let (Some(Object::HttpRouter(config)), Some(detail)) =
+                (&status.object, status.router())
             else {
                 continue;
             };
@@ -85,7 +81,7 @@ impl Planner {
             let used_by = match pass.used_by.entry(node) {
                 MapEntry::Occupied(known) => known.into_mut(),
                 MapEntry::Vacant(unknown) => match self.published_status(node) {
-                    Some(published) => unknown.insert(published.used_by.clone()),
+                    Some(published) => unknown.insert(published.used_by().clone()),
                     None => continue,
                 },
             };
@@ -129,7 +125,8 @@ impl Planner {
         let item = &graph_node.data;
         let (kind, name) = (graph_node.kind, &graph_node.name);
         let published = self.published.objects.get(kind, name);
-        if !item.input.is_present() && !item.pinned_service() {
+        let is_internal = graph_node.is_pinned && matches!(item.outcome, Outcome::Service(..));
+        if !item.input.is_present() && !is_internal {
             if published.is_some() {
                 self.published.objects.remove(kind, name);
                 pass.work.statuses += 1;
@@ -139,7 +136,7 @@ impl Planner {
         let is_referenced = self.graph.is_referenced(node);
         let used_by = match (pass.used_by.remove(&node), published) {
             (Some(used_by), _) => used_by,
-            (None, Some(published)) => published.used_by.clone(),
+            (None, Some(published)) => published.used_by().clone(),
             (None, None) => self.users(node),
         };
         let status = status(kind, name, item, is_referenced, used_by);
@@ -190,8 +187,7 @@ fn status(
         object: item.input.shown().cloned(),
         status,
         errors: errors.into(),
-        used_by,
-        router: None,
+        detail: Detail::UsedBy(used_by),
     }
 }
 

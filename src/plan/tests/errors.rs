@@ -100,11 +100,11 @@ fn an_effective_router_shows_what_it_inherits() {
         "observability": {"accessLogs": true, "metrics": true, "tracing": true, "traceVerbosity": "minimal"},
     });
     assert_eq!(json, expected);
-    let detail = status.router.as_ref().unwrap();
+    let detail = status.router().unwrap();
     assert_eq!(&*detail.entry_points.using, [Arc::from("web")]);
     let status = status_of(&planner, Kind::HttpRouter, "d@file");
     let rule_length = i64::try_from("Host(`d.ap.test`)".len()).unwrap();
-    assert_eq!(status.router.as_ref().unwrap().priority, rule_length);
+    assert_eq!(status.priority(), rule_length);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn objects_tell_which_routers_name_them() {
     apply(&mut planner, SETUP);
     let used_by = |planner: &Planner, kind, name| {
         let status = status_of(planner, kind, name);
-        let names = status.used_by.iter().map(|name| name.to_string());
+        let names = status.used_by().iter().map(|name| name.to_string());
         names.collect::<Vec<_>>().join(" ")
     };
     let all = "bad@file d@file noep@file nomw@file r@file tls@file";

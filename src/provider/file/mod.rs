@@ -30,7 +30,8 @@ pub use source::Source;
 use source::has_known_extension;
 use watch::{DirectoryWatch, WatchEvent};
 
-use crate::watcher::{Position, Update};
+use crate::io::memory;
+use crate::watcher::{Payload, Position, Update};
 
 /// The provider's name, as objects' names carry it.
 pub const NAME: &str = "file";
@@ -221,6 +222,7 @@ impl<S: Fn(Update)> Worker<S> {
         self.writing.retain(|_, writing| writing.until > now);
         self.known = found.files.into_iter().map(|file| file.real_path).collect();
         if !payloads.is_empty() {
+            let is_bulk = payloads.iter().any(is_bulk);
             let text: Arc<str> = format!("{:016x}", self.reader.content_hash()).into();
             for payload in payloads {
                 self.number += 1;
@@ -233,6 +235,9 @@ impl<S: Fn(Update)> Worker<S> {
                     position,
                     payload,
                 });
+            }
+            if is_bulk {
+                memory::return_freed();
             }
         }
         self.after_look(now, again)
@@ -254,6 +259,15 @@ impl<S: Fn(Update)> Worker<S> {
             (Some(again), Some(poll)) => Some(again.min(poll)),
             (again, poll) => again.or(poll),
         }
+    }
+}
+
+fn is_bulk(payload: &Payload) -> bool {
+    match payload {
+        Payload::Snapshot(objects) | Payload::Patch(objects) => {
+            objects.len() >= memory::BULK_OBJECTS
+        }
+        Payload::Failed(_) => false,
     }
 }
 
