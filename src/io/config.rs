@@ -60,12 +60,13 @@ impl Default for ReactorConfig {
         ReactorConfig {
             submission_entries: 1024,
             completion_entries: 8192,
+            // Each costs a page of memory once it is in a ring, and a turn takes some twenty completions.
             downstream_buffers: BufferGroup {
-                count: 256,
+                count: 128,
                 size: 4 << 10,
             },
             upstream_buffers: BufferGroup {
-                count: 256,
+                count: 128,
                 size: 8 << 10,
             },
             bulk_buffer_size: 64 << 10,
