@@ -227,6 +227,22 @@ fn a_reader_that_has_gone_does_not_change_the_exit_code() {
 }
 
 #[test]
+fn a_key_without_effect_is_named_at_the_default_log_level() {
+    // The address is taken, so that the process ends by itself.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = ringway(&[
+        &format!("--entryPoints.web.address={address}"),
+        "--providers.docker=true",
+    ]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("warning: flags: providers.docker: "),
+        "{text}"
+    );
+}
+
+#[test]
 fn wrong_flags_and_keys_end_with_a_reason() {
     let output = ringway(&["--entryPoints.web.adress=:80"]);
     assert_eq!(output.status.code(), Some(1));
