@@ -211,6 +211,38 @@ fn check_has_exit_codes_that_scripts_can_use() {
 }
 
 #[test]
+fn a_reader_that_has_gone_does_not_change_the_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dynamic.yml");
+    std::fs::write(&file, "http: {routers: {r: {rule: \"Hst(`a`)\"}}}").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .arg("check")
+        .arg(&file)
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_key_without_effect_is_named_at_the_default_log_level() {
+    // The address is taken, so that the process ends by itself.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = ringway(&[
+        &format!("--entryPoints.web.address={address}"),
+        "--providers.docker=true",
+    ]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("warning: flags: providers.docker: "),
+        "{text}"
+    );
+}
+
+#[test]
 fn wrong_flags_and_keys_end_with_a_reason() {
     let output = ringway(&["--entryPoints.web.adress=:80"]);
     assert_eq!(output.status.code(), Some(1));

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::findings::{Finding, Severity};
 use super::remarks::remarks;
+use super::say;
 use crate::config::decode::nearest;
 use crate::config::dynamic::{Decoded, HttpMiddleware, Kind, Object};
 use crate::config::format::{self, Format};
@@ -77,17 +78,17 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let report = check(&args.files);
     if args.json {
         match serde_json::to_string_pretty(&report) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say(json),
             Err(error) => eprintln!("ringway check: {error}"),
         }
     } else {
         for finding in &report.findings {
-            println!("{finding}");
+            say(finding);
         }
         if !report.findings.is_empty() {
-            println!();
+            say("");
         }
-        println!("{}", report.summary.sentence());
+        say(report.summary.sentence());
     }
     if report.summary.errors > 0 {
         ExitCode::from(1)

@@ -63,7 +63,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     });
     match result {
         Ok((text, found)) => {
-            println!("{}", text.trim_end());
+            super::say(text.trim_end());
             if found {
                 ExitCode::SUCCESS
             } else {

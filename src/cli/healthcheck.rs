@@ -20,7 +20,7 @@ pub fn run(args: &[String]) -> ExitCode {
         });
     match result {
         Ok((endpoint, answer)) if answer.status == 200 => {
-            println!("OK: {endpoint}/ping");
+            super::say(format_args!("OK: {endpoint}/ping"));
             ExitCode::SUCCESS
         }
         Ok((endpoint, answer)) => {

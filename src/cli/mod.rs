@@ -22,6 +22,7 @@ pub mod origin;
 mod remarks;
 pub mod wait;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -129,13 +130,18 @@ fn run(flags: &[String]) -> ExitCode {
     }
 }
 
+/// Prints a line. A reader that has gone (`| head`) is no failure: the exit code still tells the result.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
 fn version() -> ExitCode {
-    println!("Version:      {}", env!("CARGO_PKG_VERSION"));
-    println!(
+    say(format_args!("Version:      {}", env!("CARGO_PKG_VERSION")));
+    say(format_args!(
         "OS/Arch:      {}/{}",
         std::env::consts::OS,
         std::env::consts::ARCH
-    );
+    ));
     ExitCode::SUCCESS
 }
 

@@ -43,7 +43,9 @@ struct Generations {
 pub fn run(args: &WaitArgs) -> ExitCode {
     match block_on(wait(args)) {
         Ok(Ok(Some(generation))) => {
-            println!("generation {generation} is effective on every shard");
+            super::say(format_args!(
+                "generation {generation} is effective on every shard"
+            ));
             ExitCode::SUCCESS
         }
         Ok(Ok(None)) => ExitCode::from(1),

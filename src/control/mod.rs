@@ -79,7 +79,12 @@ pub fn run_until(loaded: &Loaded, stop: Stop, on_ready: Option<OnReady>) -> Exit
         loaded.source
     );
     for warning in &loaded.warnings {
-        tracing::warn!("{}: {warning}", loaded.source);
+        // Traefik's default level is ERROR, at which nobody would learn that, say, a provider is missing.
+        if tracing::enabled!(tracing::Level::WARN) {
+            tracing::warn!("{warning}");
+        } else {
+            eprintln!("ringway: warning: {warning}");
+        }
     }
     start(&loaded.config, logging, stop, on_ready).unwrap_or_else(|reason| {
         eprintln!("ringway: {reason}");

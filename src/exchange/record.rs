@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::local::{Local, unix_time};
 use super::pipeline::Exchange;
-use crate::http::{Fields, Token, Version};
+use crate::http::{Fields, Version, forwarded};
 use crate::io::Instant;
 use crate::observe::record::{AccessRecord, FieldSource};
 
@@ -57,7 +57,7 @@ impl Exchange<'_> {
             duration,
             origin_duration: notes.origin_duration,
             client: self.client_addr,
-            forwarded_for: self.request.fields.get(Token::XForwardedFor),
+            forwarded_for: forwarded::received(self.request),
             username: Some(notes.user.as_str()).filter(|user| !user.is_empty()),
             method: self.request.method_bytes(),
             target: self.request.raw_target(),

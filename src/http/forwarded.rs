@@ -136,7 +136,18 @@ pub fn proxy(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer) {
             None => head.fields.append_clean(Token::XForwardedFor, ip),
             Some(_) => head.fields.append_to_list(&Token::XForwardedFor, ip),
         }
+        head.added_forwarded_for = true;
     }
+}
+
+/// `X-Forwarded-For` without what [`proxy`] added: what clients and proxies before this one sent.
+pub fn received(head: &RequestHead) -> Option<&[u8]> {
+    let list = head.fields.get(Token::XForwardedFor)?;
+    if !head.added_forwarded_for {
+        return Some(list);
+    }
+    let comma = list.iter().rposition(|&byte| byte == b',')?;
+    Some(&list[..comma])
 }
 
 fn is_missing(head: &RequestHead, token: Token) -> bool {
@@ -392,6 +403,7 @@ mod tests {
             head.fields.get(Token::XForwardedFor),
             Some(&b"1, 2, ::1"[..])
         );
+        assert_eq!(received(&head), Some(&b"1, 2"[..]));
     }
 
     #[test]
@@ -405,6 +417,7 @@ mod tests {
         assert!(lines.contains(&"X-Forwarded-For: 1".to_owned()));
         let policy = insecure();
         let mut head = head(request);
+        assert_eq!(received(&head), Some(&b"1"[..]));
         head.omit_forwarded_for = true;
         proxy(
             &mut head,

@@ -33,6 +33,8 @@ pub struct RequestHead {
     /// Set by a middleware that empties `X-Forwarded-For`: the proxy step then sends none
     /// (Traefik: `customRequestHeaders: {X-Forwarded-For: ""}`).
     pub omit_forwarded_for: bool,
+    /// Set by the proxy step: the last entry of `X-Forwarded-For` is the peer, added by the proxy.
+    pub added_forwarded_for: bool,
     text: Vec<u8>,
     method_text: Span,
     raw_target: Span,

@@ -84,7 +84,7 @@ impl LineFormat {
     /// `host - user [time] "METHOD target proto" status size "referer" "agent"` and, with a count,
     /// `count "router" "server" Nms`.
     fn write_clf(&self, record: &AccessRecord<'_>, count: Option<u64>, out: &mut Vec<u8>) {
-        self.clf_word("ClientHost", &client_host(record), out);
+        self.clf_list("ClientHost", &client_host(record), out);
         out.extend_from_slice(b" - ");
         let user = record.username.unwrap_or_default().as_bytes();
         self.clf_word("ClientUsername", user, out);
@@ -118,6 +118,25 @@ impl LineFormat {
             FieldMode::Keep if !value.is_empty() => escape_bare(value, out),
             FieldMode::Redact => out.extend_from_slice(REDACTED),
             FieldMode::Keep | FieldMode::Drop => out.push(b'-'),
+        }
+    }
+
+    /// A list as Traefik writes it, with its blanks after commas; any other blank is escaped.
+    fn clf_list(&self, name: &str, value: &[u8], out: &mut Vec<u8>) {
+        if self.fields.of(name) != FieldMode::Keep || value.is_empty() {
+            return self.clf_word(name, value, out);
+        }
+        for (at, entry) in value.split(|&byte| byte == b',').enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            match entry {
+                [b' ', rest @ ..] if at > 0 => {
+                    out.push(b' ');
+                    escape_bare(rest, out);
+                }
+                _ => escape_bare(entry, out),
+            }
         }
     }
 
@@ -505,6 +524,19 @@ mod tests {
         let got = line(&config, &record(&headers));
         let json: serde_json::Value = serde_json::from_str(&got).unwrap();
         assert_eq!(json["request_User-Agent"], "a\" \u{1} 200\\");
+    }
+
+    #[test]
+    fn only_the_blanks_of_a_list_stay_in_the_first_field() {
+        let got = line(
+            &AccessLog::default(),
+            &AccessRecord {
+                forwarded_for: Some(b"10.1.1.1, 8.8.8.8,1.1.1.1 - x,  y"),
+                ..record(&Headers(&[]))
+            },
+        );
+        let expected = r"10.1.1.1, 8.8.8.8,1.1.1.1\x20-\x20x, \x20y - - [";
+        assert!(got.starts_with(expected), "{got}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct AccessRecord<'a> {
     pub origin_duration: Duration,
     /// The client, or what a trusted PROXY header says.
     pub client: SocketAddr,
-    /// The `X-Forwarded-For` the middlewares saw, if any (Traefik logs it as `ClientHost`).
+    /// The `X-Forwarded-For` the middlewares saw, without the proxy's own addition, if any (Traefik logs it as `ClientHost`).
     pub forwarded_for: Option<&'a [u8]>,
     /// The name of an authenticated user.
     pub username: Option<&'a str>,

@@ -252,11 +252,15 @@ fn reversed(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether a directory's file is configuration (Traefik: `.toml`, `.yaml`, `.yml`, in lower case).
+/// Whether a directory's file is configuration (Traefik: `.toml`, `.yaml`, `.yml`, in either case).
 pub(super) fn has_known_extension(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| matches!(extension, "toml" | "yaml" | "yml"))
+        .is_some_and(|extension| {
+            ["toml", "yaml", "yml"]
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known))
+        })
 }
 
 fn is_hidden_version(path: &Path) -> bool {
@@ -289,6 +293,7 @@ mod tests {
             "a.toml",
             "b/z.yaml",
             "b/a.yml",
+            "D.YML",
             "notes.txt",
             "4913",
             ".a.yml.swp",
@@ -299,7 +304,7 @@ mod tests {
         let source = Source::Directory(path.to_owned());
         assert_eq!(
             names(&source, path),
-            ["a.toml", "b/a.yml", "b/z.yaml", "c.yml"]
+            ["D.YML", "a.toml", "b/a.yml", "b/z.yaml", "c.yml"]
         );
         let found = source.find();
         assert!(
