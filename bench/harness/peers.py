@@ -189,14 +189,15 @@ backend origin
         return [self.binary, "-db", "-f", directory / "haproxy.cfg"]
 
 
-def routers_yaml(routes, origin, mixed=False):
-    """A dynamic configuration with one router per host; `mixed` gives every second one a path too."""
+def routers_yaml(routes, origin, mixed=False, any_host=False):
+    """A dynamic configuration with one router per host; `mixed` gives every second one a path too. `any_host` is one
+    router for all."""
     lines = ["http:", "  services:", "    origin:", "      loadBalancer:", "        servers:"]
     lines += [f"          - url: http://127.0.0.1:{origin}", "  routers:"]
     for number in range(routes):
         path = " && PathPrefix(`/64`)" if mixed and number % 2 else ""
         lines.append(f"    r{number}:")
-        lines.append(f"      rule: Host(`{host(number)}`){path}")
+        lines.append("      rule: PathPrefix(`/`)" if any_host else f"      rule: Host(`{host(number)}`){path}")
         lines.append("      service: origin")
     return "\n".join(lines) + "\n"
 
@@ -216,7 +217,7 @@ class Traefik(Peer):
         return re.sub(r"\s+", " ", first_line([self.binary, "version"]))
 
     def command(self, directory, port, origin, routes, options):
-        text = routers_yaml(routes, origin, options.get("mixed", False))
+        text = routers_yaml(routes, origin, options.get("mixed", False), options.get("any_host", False))
         (directory / "dynamic.yml").write_text(text)
         (directory / "static.yml").write_text(f"""
 entryPoints:
