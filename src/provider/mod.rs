@@ -3,6 +3,7 @@
 //! | module | source |
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
+//! | [`kv`] | what key-value stores share |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
@@ -10,3 +11,4 @@
 
 pub mod file;
 pub mod internal;
+pub mod kv;
