@@ -11,10 +11,19 @@ install() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
+# A program that the tests run, and the package that has it.
+needs() { command -v "$1" >/dev/null || [ -e "/usr/sbin/$1" ] || missing+=("$2"); }
+
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
+needs openssl openssl
+needs nginx nginx
+needs etcd etcd-server
+needs redis-server redis-server
+needs redis-sentinel redis-sentinel
+[ -e /usr/share/java/zookeeper.jar ] || missing+=(zookeeper)
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing: ${missing[*]}"
     install "${missing[@]}"
