@@ -369,3 +369,109 @@ fn healthcheck_has_the_exit_code_of_ping() {
     drop(proxy);
     assert_eq!(ringway(&flags).status.code(), Some(1));
 }
+
+/// The API's view of a provider.
+fn provider(proxy: &Process, name: &str) -> Value {
+    let providers = json(proxy, "/api/ringway/providers");
+    let mut found = providers.as_array().expect("a list").iter();
+    let found = found.find(|provider| provider["name"] == name);
+    found
+        .unwrap_or_else(|| panic!("no {name} in {providers:#}"))
+        .clone()
+}
+
+#[test]
+fn at_debug_the_log_tells_what_was_received_and_what_is_effective_without_secrets() {
+    let one = answering(answer("one"));
+    let secret = "  middlewares:\n    m: {basicAuth: {users: [\"ann:$2y$05$hunter2\"]}}\n    \
+                  h: {headers: {customRequestHeaders: {Authorization: hunter2}}}\n";
+    let proxy = setup(
+        "entryPoints: {web: {address: \"127.0.0.1:0\"}, traefik: {address: \"127.0.0.1:0\"}}\n\
+         providers: {file: {filename: \"{dir}/dynamic.yml\", throttleDuration: 10ms}}\n\
+         api: {insecure: true}\nlog: {level: DEBUG}\n",
+    )
+    .dynamic(&(hosts(&[("a.test", &one.url())]) + secret))
+    .start();
+    let line = |words: &[&str]| {
+        let log = proxy.log();
+        let found = log
+            .lines()
+            .find(|line| words.iter().all(|word| line.contains(word)));
+        found.map(str::to_owned)
+    };
+    let received = line(&["Configuration received", "received", "a.test"]).expect("told");
+    assert!(received.contains("\"routers\":{\"r0\":{"), "{received}");
+    wait_for("the effective configuration", || {
+        line(&["Configuration effective", "effective", "\"r0@file\":"]).is_some()
+    });
+    // What did not change is not told again as effective.
+    let edited = hosts(&[("a.test", &one.url()), ("b.test", &one.url())]) + secret;
+    proxy.write("dynamic.yml", &edited);
+    wait_for("the edit", || {
+        line(&["Configuration effective", "\"r1@file\":"]).is_some()
+    });
+    let effective = line(&["Configuration effective", "\"r1@file\":"]).expect("told");
+    assert!(!effective.contains("r0@file"), "{effective}");
+    assert!(!proxy.log().contains("hunter2"));
+    assert_eq!(provider(&proxy, "file")["throttle"], 0.01);
+    // A file that cannot be read: what stands in for it is stale.
+    proxy.write("dynamic.yml", "http: [");
+    wait_for("the error", || provider(&proxy, "file")["stale"] == true);
+    let file = provider(&proxy, "file");
+    assert!(
+        file["lastError"]
+            .as_str()
+            .is_some_and(|text| text.contains("dynamic.yml")),
+        "{file:#}"
+    );
+    assert_eq!(proxy.get("b.test", "/").text(), "one");
+    proxy.write("dynamic.yml", &edited);
+    wait_for("the repair", || provider(&proxy, "file")["stale"] == false);
+    assert!(provider(&proxy, "file")["lastError"].is_null());
+}
+
+/// `usersFile` is read when its middleware is compiled; a compilation from scratch therefore sees an edit of it that
+/// the running configuration has not seen: a difference without anything planted in the program.
+#[test]
+fn a_running_proxy_verifies_each_change_and_reports_a_difference() {
+    let one = answering(answer("one"));
+    let users = |names: &[&str]| -> String {
+        names
+            .iter()
+            .map(|name| format!("{name}:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\n"))
+            .collect()
+    };
+    let dynamic = |hosts_: &[&str]| {
+        let url = one.url();
+        let routes: Vec<(&str, &str)> = hosts_.iter().map(|host| (*host, &*url)).collect();
+        hosts(&routes) + "  middlewares:\n    m: {basicAuth: {usersFile: \"{dir}/users\"}}\n"
+    };
+    let setup = setup(
+        "entryPoints: {web: {address: \"127.0.0.1:0\"}}\n\
+         providers: {file: {filename: \"{dir}/dynamic.yml\"}}\n\
+         ringway: {shards: 2, verifyIncremental: true}\n",
+    );
+    let directory = setup.path().display().to_string();
+    let dynamic = |hosts: &[&str]| dynamic(hosts).replace("{dir}", &directory);
+    let proxy = setup
+        .file("users", &users(&["ann"]))
+        .dynamic(&dynamic(&["a.test"]))
+        .start();
+    let serves = |host: &str| wait_for(host, || proxy.get(host, "/").status == 200);
+    for host in ["b.test", "c.test", "d.test"] {
+        proxy.write("dynamic.yml", &dynamic(&["a.test", host]));
+        serves(host);
+    }
+    assert!(
+        !proxy.log().contains("differs from a full one"),
+        "{}",
+        proxy.log()
+    );
+    proxy.write("users", &users(&["ann", "bob"]));
+    proxy.write("dynamic.yml", &dynamic(&["a.test", "e.test"]));
+    serves("e.test");
+    wait_for("the report", || {
+        proxy.log().contains("differs from a full one")
+    });
+    assert!(!proxy.log().contains("h9FWgUz3n9"), "a hash was logged");
+}

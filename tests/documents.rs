@@ -49,6 +49,8 @@ fn files_that_documents_name_exist() {
     let mut missing = Vec::new();
     for document in [
         "docs/architecture.md",
+        "docs/changes.md",
+        "docs/state.md",
         "docs/core-principles.md",
         "docs/deviations.md",
         "README.md",

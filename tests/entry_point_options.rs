@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::client::{Client, Response};
@@ -63,16 +63,13 @@ fn an_entry_point_redirects_to_another() {
         response.field("location"),
         Some("https://a.test:8443/x?y=z")
     );
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let proxy = setup(&format!(
-        "entryPoints:\n  web: {{address: \"127.0.0.1:0\", http: {{redirections: {{entryPoint: {{to: secure}}}}}}}}\n  \
-         secure: {{address: \"127.0.0.1:{port}\"}}\n"
-    ))
+    // The port is the one that the kernel chose.
+    let proxy = setup(
+        "entryPoints:\n  web: {address: \"127.0.0.1:0\", http: {redirections: {entryPoint: {to: secure}}}}\n  \
+         secure: {address: \"127.0.0.1:0\"}\n",
+    )
     .start();
+    let port = proxy.address("secure").port();
     let response = proxy.get("a.test", "/");
     assert_eq!(response.status, 301, "{}", response.head);
     let location = format!("https://a.test:{port}/");

@@ -28,6 +28,7 @@ mod item;
 mod list;
 mod overview;
 mod params;
+mod providers;
 mod reach;
 mod ringway;
 mod routes;

@@ -57,6 +57,8 @@ struct Provider {
     position: Option<Arc<str>>,
     /// Seconds since then.
     age: Option<f64>,
+    /// Whether its source cannot be read and an earlier state stands in.
+    stale: bool,
     /// Why its source's newest state could not be read.
     last_error: Option<String>,
     objects: usize,
@@ -107,6 +109,7 @@ impl<'a> Generations<'a> {
                 name: Arc::clone(&provider.name),
                 position: known.map(|(position, _)| Arc::clone(&position.text)),
                 age: known.map(|(_, since)| since.elapsed().as_secs_f64()),
+                stale: provider.is_stale(),
                 last_error: provider.error.clone(),
                 objects: provider.objects,
             }
@@ -217,6 +220,10 @@ pub(super) struct Process {
     generation: u64,
     effective: u64,
     objects: usize,
+    /// Names that are defined more than once now.
+    conflicts: usize,
+    /// How often such a conflict has begun, changed or ended.
+    conflict_changes: u64,
     resident_bytes: Option<u64>,
     threads: Option<u64>,
     open_files: Option<usize>,
@@ -239,6 +246,8 @@ impl Process {
             generation: published.generation,
             effective: state.effective(),
             objects: published.objects.len(),
+            conflicts: published.conflicts.len(),
+            conflict_changes: published.conflict_changes,
             resident_bytes: number("VmRSS:").map(|kib| kib * 1024),
             threads: number("Threads:"),
             open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),

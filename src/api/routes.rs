@@ -45,6 +45,7 @@ enum Endpoint {
     Certificates,
     Certificate(String),
     Generation,
+    Providers,
     Explain,
     DebugVars,
 }
@@ -64,6 +65,7 @@ impl Endpoint {
             ["api", "certificates"] => Self::Certificates,
             ["api", "certificates", text] => Self::Certificate(name(text)?),
             ["api", "ringway", "generation"] => Self::Generation,
+            ["api", "ringway", "providers"] => Self::Providers,
             ["api", "ringway", "explain"] => Self::Explain,
             ["api", section, collection] => Self::List(kind(section, collection)?),
             ["api", section, collection, text] => {
@@ -170,6 +172,7 @@ impl Answers {
                 drop(published);
                 json(&Generations::ask(&self.state, params).await?)
             }
+            Endpoint::Providers => json(&super::providers::providers(&self.state)),
             Endpoint::Explain => {
                 let explained = explain(&self.state, &published, params)?;
                 match params.get("format") {

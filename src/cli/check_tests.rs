@@ -355,3 +355,38 @@ fn a_router_names_its_own_broken_middleware_when_another_has_the_same_error() {
         "{text}"
     );
 }
+
+#[test]
+fn what_no_router_names_is_an_error_all_the_same() {
+    let text = "http:
+  services:
+    s:
+      loadBalancer:
+        servers:
+          - url: 127.0.0.1:9001
+  middlewares:
+    m: {redirectRegex: {regex: '(', replacement: x}}
+";
+    let files = Files::new(&[("a.yml", text)]);
+    let report = files.check(&["a.yml"]);
+    assert_eq!((report.summary.errors, report.summary.warnings), (2, 0));
+    let findings = files.findings(&["a.yml"]).join("\n");
+    assert!(findings.contains("a scheme is missing"), "{findings}");
+}
+
+#[test]
+fn a_finding_has_no_secret() {
+    let text = "http:
+  services:
+    s: {loadBalancer: {servers: [{url: 'http://ann:hunter2@h'}, {url: 'ann:hunter2@h'}, {url: 'foo://ann:hunter2@h'}]}}
+  middlewares:
+    m: {basicAuth: {users: [hunter2]}}
+    n: {basicAuth: {users: {ann: hunter2}}}
+    d: {digestAuth: {users: ['ann:hunter2']}}
+";
+    let findings = Files::new(&[("a.yml", text)]).findings(&["a.yml"]);
+    assert!(findings.len() >= 5, "{findings:#?}");
+    for finding in findings {
+        assert!(!finding.contains("hunter2"), "{finding}");
+    }
+}

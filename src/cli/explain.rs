@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::http_get::{Endpoint, block_on, get};
-use crate::config::statics::{Disk, Loaded, load};
+use crate::config::statics::{Disk, Loaded, Source as Origin, load};
 use crate::control::planning::plan_once;
 use crate::control::settings;
 use crate::plan::explain::{Explained, Question, explain};
@@ -28,7 +28,8 @@ pub struct ExplainArgs {
     /// A header field; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The entry point; without it the one of the URL's port, or else a default one.
+    /// The entry point; without it the one of the URL's port (80 or 443 if it has none), else web or websecure,
+    /// else a default one.
     #[arg(long, value_name = "NAME")]
     entrypoint: Option<String>,
     /// The client's address.
@@ -122,12 +123,24 @@ fn explain_files(loaded: &Loaded, question: &Question) -> Result<Explained, Stri
         })
         .collect();
     let defaults = settings::default_entry_points(config);
-    explain(
+    let explained = explain(
         &outcome.planned.published,
         &entry_points,
         &defaults,
         question,
-    )
+    )?;
+    if explained.router.is_none() && config.providers.file.is_none() {
+        // A 404 would only say that nothing was read.
+        return Err(format!(
+            "no file with routers was read: {} names none (providers.file); give the static configuration with \
+             --config FILE, or ask the running proxy with --api URL",
+            match &loaded.source {
+                Origin::Defaults => "no static configuration was found, and the default".to_owned(),
+                source => format!("the static configuration ({source})"),
+            }
+        ));
+    }
+    Ok(explained)
 }
 
 /// What the file provider would report first; what cannot be read is told on standard error.
@@ -245,6 +258,26 @@ mod tests {
             ("r@file", "s@file")
         );
         assert!(explain("http://b:8001/").router.is_none());
+    }
+
+    #[test]
+    fn nothing_read_is_not_the_same_as_nothing_found() {
+        let question = Question::get("http://a/");
+        let flags = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            load(&flags, &[], &Disk).unwrap()
+        };
+        let nothing = flags(&["--entryPoints.web.address=:80"]);
+        let error = explain_files(&nothing, &question).unwrap_err();
+        assert!(
+            error.contains("flags") && error.contains("--api"),
+            "{error}"
+        );
+        let redirected = flags(&[
+            "--entryPoints.web.address=:80",
+            "--entryPoints.web.http.redirections.entryPoint.to=:443",
+        ]);
+        assert!(explain_files(&redirected, &question).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::http_get::{Endpoint, block_on, get};
+use crate::config::duration::GoDuration;
 
 /// Longest time the server is asked to hold one request.
 const POLL: Duration = Duration::from_secs(10);
@@ -15,19 +16,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to wait for.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["generation", "latest"])))]
 pub struct WaitArgs {
     /// The generation that every shard must have applied.
-    #[arg(long, required_unless_present = "latest")]
+    #[arg(long)]
     generation: Option<u64>,
     /// The generation that is the newest when the command starts.
-    #[arg(long, conflicts_with = "generation")]
+    #[arg(long)]
     latest: bool,
     /// The running proxy's API.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     api: String,
-    /// Longest wait in seconds; then the exit code is 1.
-    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
-    timeout: f64,
+    /// Longest wait, such as 30s or 500ms (a bare number: seconds); then the exit code is 1.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    timeout: Duration,
 }
 
 /// The answer of `/api/ringway/generation`.
@@ -37,6 +39,17 @@ struct Generations {
     published: u64,
     /// The newest generation that every shard has applied.
     effective: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    let duration = GoDuration::parse(text).map_err(|error| error.to_string())?;
+    if duration.as_nanos() < 0 {
+        return Err("must not be negative".to_owned());
+    }
+    Ok(duration.as_std())
 }
 
 /// Exit codes: 0 effective, 1 not within the time, 2 the question failed.
@@ -58,8 +71,7 @@ pub fn run(args: &WaitArgs) -> ExitCode {
 
 async fn wait(args: &WaitArgs) -> Result<Option<u64>, String> {
     let endpoint = Endpoint::parse(&args.api)?;
-    let timeout = Duration::try_from_secs_f64(args.timeout)
-        .map_err(|_| format!("--timeout {} is not a time in seconds", args.timeout))?;
+    let timeout = args.timeout;
     let end = Instant::now() + timeout;
     let mut wanted = args.generation;
     loop {
@@ -135,7 +147,7 @@ mod tests {
             latest: generation.is_none(),
             generation,
             api,
-            timeout: 0.3,
+            timeout: Duration::from_millis(300),
         }
     }
 
@@ -159,6 +171,17 @@ mod tests {
             (200, r#"{"published": 9, "effective": 7}"#),
         ]);
         assert_eq!(result(&args(api, None)), Ok(Some(7)));
+    }
+
+    #[test]
+    fn times_are_gos() {
+        assert_eq!(duration("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["-1s", "-1", "soon", "NaN", ""] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

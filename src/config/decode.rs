@@ -420,7 +420,11 @@ impl Decode for Free {
 
 impl serde::Serialize for Free {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        let shown = self
+            .0
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()));
+        super::secret::without_secrets(&shown.collect()).serialize(serializer)
     }
 }
 

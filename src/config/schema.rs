@@ -18,6 +18,7 @@
 //! | `[always]` | JSON has the field even if it is empty (Traefik: no omitempty, or a pointer with a default) |
 //! | `[hidden]` | not in the source's vocabulary and not in JSON: set by the program only |
 //! | `[min N]` | a smaller number or duration is an error |
+//! | `[shown F]` | JSON has what the function `F` makes of the value: for secrets that are only a part of it |
 //!
 //! Every struct gets `Default`, [`Decode`](super::decode::Decode), `serde::Serialize` and
 //! [`Omit`](super::decode::Omit). The macros know nothing of what the fields mean.
@@ -178,6 +179,11 @@ macro_rules! __schema_serialize {
     };
     ($map:ident, $value:expr, $wire:literal; [always] $($rest:tt)*) => {
         $map.serialize_entry($wire, &$value)?;
+    };
+    ($map:ident, $value:expr, $wire:literal; [shown $shown:path] $($rest:tt)*) => {
+        if !$crate::config::decode::Omit::is_omitted(&$value) {
+            $map.serialize_entry($wire, &$shown(&$value))?;
+        }
     };
     ($map:ident, $value:expr, $wire:literal; [hidden] $($rest:tt)*) => {};
     ($map:ident, $value:expr, $wire:literal; [$($other:tt)*] $($rest:tt)*) => {

@@ -270,6 +270,9 @@ impl<S: Subscriber> Layer<S> for LineLayer {
     }
 }
 
+/// The field with configuration as JSON.
+const CONFIG: &str = "config";
+
 struct Line {
     message: String,
     fields: Vec<(&'static str, serde_json::Value)>,
@@ -289,9 +292,13 @@ impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             self.message.push_str(value);
-        } else {
-            self.fields.push((field.name(), value.into()));
+            return;
         }
+        // Configuration is JSON already and stays it in both formats (Traefik: same).
+        let json = (field.name() == CONFIG).then(|| serde_json::from_str(value));
+        let json = json.and_then(Result::ok);
+        self.fields
+            .push((field.name(), json.unwrap_or_else(|| value.into())));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

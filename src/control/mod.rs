@@ -123,7 +123,7 @@ fn start(
         .collect();
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
-    let file = start_providers(config, &worker).map_err(no_thread)?;
+    let file = start_providers(config, &addresses, &worker).map_err(no_thread)?;
     let team = shards::start(
         &TeamSettings {
             config,
@@ -163,6 +163,7 @@ fn start(
             }),
             on_ready,
             forgotten: VecDeque::new(),
+            unconfirmed: VecDeque::new(),
         };
         serving.run(stop).await
     });
@@ -242,7 +243,11 @@ fn start_access_log(config: &StaticConfig) -> Result<Option<AccessLog>, String> 
 }
 
 /// The internal provider last, as Traefik starts it; it has nothing to wait for.
-fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Option<FileProvider>> {
+fn start_providers(
+    config: &StaticConfig,
+    addresses: &[SocketAddr],
+    worker: &PlanWorker,
+) -> io::Result<Option<FileProvider>> {
     let file = match settings::file_provider(config) {
         Some(own) => {
             let updates = worker.updates();
@@ -253,7 +258,12 @@ fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Opt
         }
         None => None,
     };
-    let _ = worker.updates().send(internal::update(config));
+    let port = |wanted: &str| {
+        let mut bound = settings::entry_points(config).zip(addresses);
+        let found = bound.find(|((name, _), _)| ***name == *wanted);
+        found.map(|(_, address)| address.port())
+    };
+    let _ = worker.updates().send(internal::update_bound(config, &port));
     Ok(file)
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::io::memory;
 use crate::plan::{PlanSettings, Planned, Planner};
-use crate::watcher::{Update, Watcher, WatcherSettings};
+use crate::watcher::{self, Received, Update, Watcher, WatcherSettings};
 
 /// Most updates that wait for the worker. It composes them as soon as it is free, so that only a
 /// provider that outruns a compilation ever waits, on its own thread.
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub planned: Planned,
     /// Whether every expected provider's first state is part of it or of an earlier one.
     pub all_reported: bool,
+    /// What it changed, as JSON for the log, if anybody wants to read that.
+    pub logged: Option<String>,
 }
 
 /// The running worker. It ends once every clone of [`PlanWorker::updates`] is gone.
@@ -81,6 +84,7 @@ pub fn plan_once(settings: PlanSettings, updates: impl IntoIterator<Item = Updat
     Outcome {
         planned,
         all_reported: true,
+        logged: None,
     }
 }
 
@@ -113,12 +117,24 @@ impl<E: FnMut(Outcome)> Worker<E> {
     }
 
     fn receive(&mut self, update: Update) {
-        tracing::debug!(
-            providerName = &*update.provider,
-            position = update.position.number,
-            "Configuration received"
-        );
-        self.watcher.receive(update, Instant::now());
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!(
+                providerName = &*update.provider,
+                position = update.position.number,
+                kind = update.payload.kind(),
+                state = "received",
+                config = watcher::received(&update.payload),
+                "Configuration received"
+            );
+        }
+        let (provider, number) = (Arc::clone(&update.provider), update.position.number);
+        if self.watcher.receive(update, Instant::now()) == Received::Stale {
+            tracing::debug!(
+                providerName = &*provider,
+                position = number,
+                "Configuration ignored: a newer one has come before it"
+            );
+        }
     }
 
     fn plan(&mut self) {
@@ -130,11 +146,14 @@ impl<E: FnMut(Outcome)> Worker<E> {
         }
         self.ready |= all_reported;
         let change = change.unwrap_or_default();
+        let is_logged = tracing::enabled!(tracing::Level::DEBUG) && !change.objects.is_empty();
+        let logged = is_logged.then(|| watcher::effective(&change));
         let is_bulk = change.objects.len() >= memory::BULK_OBJECTS;
         let planned = self.planner.apply(change);
         (self.emit)(Outcome {
             planned,
             all_reported,
+            logged,
         });
         if is_bulk {
             memory::return_freed();
@@ -144,7 +163,6 @@ impl<E: FnMut(Outcome)> Worker<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;

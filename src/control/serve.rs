@@ -42,6 +42,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long after `Stop` shards may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Most changes whose text is kept until they are effective; while a shard is stuck, older ones are not logged.
+const MAX_UNCONFIRMED: usize = 64;
+
 /// An entry point as the control thread sees it.
 pub struct EntryPointState {
     /// Its name.
@@ -90,6 +93,8 @@ pub struct Serving<L> {
     pub on_ready: Option<OnReady>,
     /// Names that no server has from a generation on; shards may use them until it is effective.
     pub forgotten: VecDeque<(u64, NameId)>,
+    /// What changed with a generation, as JSON, until that is effective; empty unless the log's level is debug.
+    pub unconfirmed: VecDeque<(u64, String)>,
 }
 
 /// Told where the entry points listen.
@@ -205,11 +210,18 @@ impl<L: Lookup> Serving<L> {
         let Outcome {
             planned,
             all_reported,
+            logged,
         } = outcome;
         for message in &planned.log {
             log_message(message);
         }
         let generation = planned.published.generation;
+        if let Some(config) = logged {
+            if self.unconfirmed.len() >= MAX_UNCONFIRMED {
+                self.unconfirmed.pop_front();
+            }
+            self.unconfirmed.push_back((generation, config));
+        }
         if let Some(api) = &self.api {
             api.publish(planned.published.clone());
         }
@@ -240,6 +252,17 @@ impl<L: Lookup> Serving<L> {
             .pop_front_if(|(generation, _)| *generation <= effective)
         {
             self.broadcast.forget_name(name, now);
+        }
+        while let Some((generation, config)) = self
+            .unconfirmed
+            .pop_front_if(|(generation, _)| *generation <= effective)
+        {
+            tracing::debug!(
+                generation,
+                state = "effective",
+                config,
+                "Configuration effective on every shard"
+            );
         }
         effective
     }

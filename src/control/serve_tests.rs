@@ -270,6 +270,7 @@ fn build(
         reopen_logs: Box::new(|| {}),
         on_ready: None,
         forgotten: VecDeque::new(),
+        unconfirmed: VecDeque::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each part is given of the static configuration. Only translates; decides nothing but Traefik's
 //! rules of which entry points are default ones.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
 use crate::config::decode::Text;
+use crate::config::duration::GoDuration;
 use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
@@ -100,14 +102,20 @@ fn transport(config: &StaticConfig) -> Transport {
 /// What the watcher needs: every enabled provider must report.
 pub fn watcher(config: &StaticConfig) -> WatcherSettings {
     let mut expected: Vec<Arc<str>> = vec![internal::NAME.into()];
-    if config.providers.file.is_some() {
-        expected.push(file::NAME.into());
+    // What never changes needs no throttle, and must not wait for one.
+    let mut throttles = BTreeMap::from([(internal::NAME.into(), Duration::ZERO)]);
+    let mut expect = |name: &str, throttle: Option<GoDuration>| {
+        expected.push(name.into());
+        throttles.extend(throttle.map(|own| (name.into(), own.as_std())));
+    };
+    if let Some(own) = config.providers.file.as_deref() {
+        expect(file::NAME, own.throttle_duration);
     }
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
-        // What never changes needs no throttle, and must not wait for one.
-        throttles: [(internal::NAME.into(), Duration::ZERO)].into(),
+        throttles,
         expected,
+        required: Some(internal::NAME.into()),
     }
 }
 
@@ -238,6 +246,26 @@ mod tests {
         assert!(settings.proxy_protocol.is_some_and(|own| own.insecure));
         assert_eq!(settings.limits.max_fields, 32);
         assert_eq!(settings.port, 8000);
+    }
+
+    #[test]
+    fn a_providers_own_throttle_takes_precedence() {
+        let common = config(&[
+            "--providers.providersThrottleDuration=2s",
+            "--providers.file.filename=/x.yml",
+        ]);
+        let settings = watcher(&common);
+        assert_eq!(settings.throttle, Duration::from_secs(2));
+        assert_eq!(settings.throttles.get("file"), None);
+        assert_eq!(settings.throttles["internal"], Duration::ZERO);
+        for (text, expected) in [("500ms", Duration::from_millis(500)), ("0", Duration::ZERO)] {
+            let own = config(&[
+                "--providers.providersThrottleDuration=2s",
+                "--providers.file.filename=/x.yml",
+                &format!("--providers.file.throttleDuration={text}"),
+            ]);
+            assert_eq!(watcher(&own).throttles["file"], expected);
+        }
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct ExchangeStats {
     pub replayed: Cell<u64>,
     /// Connections turned into tunnels.
     pub tunnels: Cell<u64>,
+    /// Password checks that were not remembered and went to the offload pool.
+    pub password_checks: Cell<u64>,
     /// Connections closed because there were too many.
     pub rejected: Cell<u64>,
 }
@@ -177,7 +179,7 @@ impl Local {
 
 impl ExchangeStats {
     /// Every counter's name and present value.
-    pub fn snapshot(&self) -> [(&'static str, u64); 8] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 9] {
         [
             ("requests", self.requests.get()),
             ("active_requests", self.active.get()),
@@ -186,6 +188,7 @@ impl ExchangeStats {
             ("reused_connections", self.reused.get()),
             ("replayed_requests", self.replayed.get()),
             ("tunnels", self.tunnels.get()),
+            ("password_checks", self.password_checks.get()),
             ("rejected_connections", self.rejected.get()),
         ]
     }

@@ -182,6 +182,7 @@ impl<'a> Exchange<'a> {
                 Verdict::Respond(answer) => return Some(self.answer(answer)),
                 Verdict::Verify(job) => {
                     let (key, work) = job.into_parts();
+                    self.local.stats.count(|stats| &stats.password_checks);
                     match Box::pin(self.local.offload.run(work)).await {
                         Ok(good) => self.local.memory.borrow_mut().auth.remember(key, good),
                         Err(super::Overloaded) => return Some(self.fail(Cause::NoServer)),

@@ -1,6 +1,7 @@
 //! What planning is told: the objects whose content changed, and how their providers stand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::{Kind, Object};
@@ -55,6 +56,8 @@ pub struct ProviderState {
     pub error: Option<String>,
     /// How many objects it has.
     pub objects: usize,
+    /// Shortest time between two changes of it.
+    pub throttle: Duration,
 }
 
 /// A state of a provider's source.
@@ -68,7 +71,7 @@ pub struct Position {
 }
 
 /// A name that is defined more than once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NameConflict {
     /// What has the name.
     pub kind: Kind,
@@ -87,7 +90,14 @@ impl ProviderState {
             position: Position::default(),
             error: None,
             objects: 0,
+            throttle: Duration::ZERO,
         }
+    }
+
+    /// Whether what is in force is not the newest state of its source, as far as anybody knows: the source
+    /// cannot be read, and an earlier state of it (also one from disk) stands in.
+    pub fn is_stale(&self) -> bool {
+        self.reported && self.error.is_some()
     }
 }
 

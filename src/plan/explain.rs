@@ -35,7 +35,8 @@ pub struct Question {
     pub url: String,
     /// Fields beside `Host`; a `Host` here replaces the URL's.
     pub headers: Vec<(String, String)>,
-    /// The entry point; without one, that of the URL's port, or else the first default one.
+    /// The entry point; without one, that of the URL's port (80 or 443 if it has none), else `web` or `websecure`,
+    /// else the first default one.
     pub entry_point: Option<String>,
     /// The client's address; `127.0.0.1` if it does not matter.
     pub client: IpAddr,
@@ -267,8 +268,14 @@ fn choose_entry_point<'e>(
             )
         });
     }
-    let port = target.port().unwrap_or(if target.tls { 443 } else { 80 });
+    let (port, usual) = if target.tls {
+        (443, "websecure")
+    } else {
+        (80, "web")
+    };
+    let port = target.port().unwrap_or(port);
     find(&|settings| settings.port == port)
+        .or_else(|| find(&|settings| *settings.name == *usual))
         .or_else(|| find(&|settings| defaults.contains(&settings.name)))
         .or_else(|| find(&|_| true))
         .ok_or_else(|| "there is no entry point for HTTP".to_owned())

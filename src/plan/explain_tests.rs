@@ -190,6 +190,32 @@ fn the_entry_point_is_the_named_one_or_follows_from_the_port() {
 }
 
 #[test]
+fn without_a_port_the_usual_entry_point_is_asked() {
+    let chosen = |entry_points: &[(&str, u16)], defaults: &[&str], url: &str| {
+        let entry_points: Vec<_> = entry_points
+            .iter()
+            .map(|(name, port)| entry_point(name, *port))
+            .collect();
+        let defaults: Vec<Arc<str>> = defaults.iter().map(|name| Arc::from(*name)).collect();
+        let question = Question::get(url);
+        let target = Target::parse(&question.url).unwrap();
+        let (_, settings) =
+            choose_entry_point(&entry_points, &defaults, &question, &target).unwrap();
+        settings.name.to_string()
+    };
+    let usual = [("admin", 9000), ("web", 8080), ("websecure", 8443)];
+    let defaults = ["admin", "web", "websecure"];
+    assert_eq!(chosen(&usual, &defaults, "http://a/"), "web");
+    assert_eq!(chosen(&usual, &defaults, "https://a/"), "websecure");
+    assert_eq!(chosen(&usual, &defaults, "http://a:9000/"), "admin");
+    let ports = [("admin", 9000), ("web", 8080), ("http", 80), ("tls", 443)];
+    assert_eq!(chosen(&ports, &defaults, "http://a/"), "http");
+    assert_eq!(chosen(&ports, &defaults, "https://a/"), "tls");
+    let odd = [("admin", 9000), ("front", 8080)];
+    assert_eq!(chosen(&odd, &["front"], "http://a/"), "front");
+}
+
+#[test]
 fn a_question_that_is_none_is_an_error() {
     for url in ["a.test", "ftp://a.test/", "http:///x", "http://a.test/%zz"] {
         assert!(ask(&Question::get(url)).is_err(), "{url}");

@@ -16,6 +16,7 @@
 //! Not here: sources, throttling and merging (`watcher`), and telling shards (`control`).
 
 mod change;
+mod conflicts;
 pub mod explain;
 mod graph;
 mod identity;
@@ -308,7 +309,7 @@ impl Planner {
 
     fn finish(&mut self, mut pass: Pass) -> Planned {
         let turnover = self.identities.turnover();
-        self.publish_conflicts();
+        self.publish_conflicts(&mut pass.log);
         let change = pass.is_snapshot_changed.then(|| {
             self.snapshot.generation += 1;
             self.publish();
@@ -329,7 +330,8 @@ impl Planner {
         }
     }
 
-    fn publish_conflicts(&mut self) {
+    /// Publishes what is defined more than once, and says so where that has changed.
+    fn publish_conflicts(&mut self, log: &mut Vec<Message>) {
         let lost = self.lost_names.iter().map(|(name, router)| NameConflict {
             kind: Kind::HttpRouter,
             name: Arc::clone(name),
@@ -342,6 +344,8 @@ impl Planner {
             .chain(lost)
             .collect();
         if *conflicts != *self.published.conflicts {
+            self.published.conflict_changes +=
+                conflicts::report(&self.published.conflicts, &conflicts, log);
             self.published.conflicts = conflicts.into();
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::config::secret::without_password;
 use crate::service::Scheme;
 
 /// Longest host name (RFC 1035, section 2.3.4).
@@ -48,7 +49,8 @@ impl<'a> ServerUrl<'a> {
         }
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(UrlError(format!(
-                "a scheme is missing; expected something like http://{url}"
+                "a scheme is missing; expected something like http://{}",
+                without_password(url)
             )));
         };
         let scheme = parse_scheme(scheme)?;

@@ -10,6 +10,7 @@ use crate::config::dynamic::http::{
     BalancerStrategy, LoadBalancer as Config, Server as ServerConfig,
 };
 use crate::config::dynamic::{HttpService, HttpServiceKind};
+use crate::config::secret::without_password;
 use crate::service::{
     LoadBalancer, Scheme, Server, ServerAddress, ServerId, Service, ServiceKind, Strategy,
     Transport,
@@ -89,8 +90,12 @@ fn compile_balancer(config: &Config) -> Result<Compiled<Draft>, Vec<Box<str>>> {
 
 /// `None`: the server's weight says that it gets no requests.
 fn compile_server(config: &ServerConfig) -> Result<Option<DraftServer>, Box<str>> {
-    let url = ServerUrl::parse(&config.url)
-        .map_err(|error| format!("error parsing server URL {}: {error}", config.url))?;
+    let url = ServerUrl::parse(&config.url).map_err(|error| {
+        format!(
+            "error parsing server URL {}: {error}",
+            without_password(&config.url)
+        )
+    })?;
     let weight = config.weight.unwrap_or(1);
     if weight <= 0 {
         return Ok(None);
@@ -98,7 +103,7 @@ fn compile_server(config: &ServerConfig) -> Result<Option<DraftServer>, Box<str>
     let weight = u32::try_from(weight).map_err(|_| {
         format!(
             "weight {weight} of server {} is too large, expected at most {}",
-            config.url,
+            without_password(&config.url),
             u32::MAX
         )
     })?;

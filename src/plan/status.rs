@@ -26,6 +26,8 @@ pub struct Published {
     pub providers: Arc<[ProviderState]>,
     /// What is defined more than once, in a fixed order.
     pub conflicts: Arc<[NameConflict]>,
+    /// How often a conflict has begun, changed or ended since the start.
+    pub conflict_changes: u64,
 }
 
 /// An object's status (Traefik: same words).
@@ -60,8 +62,7 @@ pub struct ObjectStatus {
     /// Its configuration as declared, or if that does not decode the last good one. `None`: it never
     /// decoded, or the program itself declares it (`ping@internal`).
     pub object: Option<Object>,
-    /// Whether it is in force. A service or middleware that nothing refers to is `Enabled` whatever its
-    /// errors, as in Traefik, which looks only at what routers reach.
+    /// Whether it is in force, or would be if something referred to it.
     pub status: Status,
     /// What is wrong, worst first.
     pub errors: Box<[Box<str>]>,

@@ -181,12 +181,43 @@ pub(super) fn difference(incremental: &Planner, scratch: &Planner) -> Option<Str
     );
     let mut lines = incremental.lines().zip(scratch.lines());
     match lines.find(|(incremental, scratch)| incremental != scratch) {
-        Some((incremental, scratch)) => Some(format!("{incremental:?} instead of {scratch:?}")),
+        Some((incremental, scratch)) => Some(format!(
+            "{:?} instead of {:?}",
+            shown(incremental),
+            shown(scratch)
+        )),
         None if incremental.len() != scratch.len() => Some(format!(
             "{} bytes of description instead of {}",
             incremental.len(),
             scratch.len()
         )),
         None => None,
+    }
+}
+
+/// A line as it may be logged: without configuration, in which header fields may carry credentials.
+fn shown(line: &str) -> &str {
+    match line.split_once(": ") {
+        Some((middleware, _)) if middleware.starts_with("middleware ") => middleware,
+        _ => line.split(" config ").next().unwrap_or(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_of_a_line_has_no_configuration() {
+        assert_eq!(
+            shown("middleware m@file: Headers(hunter2)"),
+            "middleware m@file"
+        );
+        let line = "http.middlewares m@file: enabled errors [] used by [] config Some(hunter2)";
+        assert!(!shown(line).contains("hunter2"));
+        assert_eq!(
+            shown("  server http://a weight 1"),
+            "  server http://a weight 1"
+        );
     }
 }

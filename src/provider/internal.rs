@@ -35,6 +35,12 @@ const DASHBOARD_PRIORITY: i64 = i64::MAX - 2;
 
 /// Everything that the static configuration declares, as the provider's only update.
 pub fn update(config: &StaticConfig) -> Update {
+    update_bound(config, &|_| None)
+}
+
+/// The same where entry points are bound already: `port` tells on which port one listens, which matters to
+/// redirections to one whose port the kernel chose.
+pub fn update_bound(config: &StaticConfig, port: &dyn Fn(&str) -> Option<u16>) -> Update {
     let mut objects = Objects::new();
     for (name, entry_point) in &config.entry_points {
         if let Some(model) = model(entry_point) {
@@ -44,7 +50,7 @@ pub fn update(config: &StaticConfig) -> Update {
         if let Some(redirect) =
             redirections.and_then(|redirections| redirections.entry_point.as_deref())
         {
-            insert_redirection(&mut objects, config, name, redirect);
+            insert_redirection(&mut objects, config, name, redirect, port);
         }
     }
     if let Some(ping) = &config.ping
@@ -153,12 +159,15 @@ fn insert_redirection(
     config: &StaticConfig,
     entry_point: &str,
     redirect: &RedirectToEntryPoint,
+    port: &dyn Fn(&str) -> Option<u16>,
 ) {
     // The static configuration was checked: `to` is an entry point or a port.
     let port = match redirect.to.strip_prefix(':') {
         Some(port) => port.to_owned(),
         None => match config.entry_points.get(&redirect.to) {
-            Some(target) => target.address.port().to_string(),
+            Some(target) => port(&redirect.to)
+                .unwrap_or_else(|| target.address.port())
+                .to_string(),
             None => return,
         },
     };

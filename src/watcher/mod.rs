@@ -13,6 +13,7 @@
 //! Not here: clocks (time is an argument), I/O, and what objects mean. An object that does not decode is
 //! passed on as rejected; `plan` keeps its last good version, because objects can fail there too.
 
+mod describe;
 mod merge;
 mod slot;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use crate::config::dynamic::ObjectKey;
 pub use crate::plan::{Entry, MergedChange, NameConflict, ObjectChange, Position, ProviderState};
 
+pub use describe::{MAX_LOGGED_BYTES, effective, received};
 use merge::{Defaults, InForce};
 use slot::Slot;
 
@@ -48,6 +50,17 @@ pub enum Payload {
     Failed(String),
 }
 
+impl Payload {
+    /// The word for its kind in the log.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Snapshot(_) => "snapshot",
+            Self::Patch(_) => "patch",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// Objects by key, as their provider names them (not qualified).
 pub type Objects = BTreeMap<ObjectKey, Entry>;
 
@@ -65,10 +78,13 @@ pub enum Received {
 pub struct WatcherSettings {
     /// Shortest time between two changes of one provider (Traefik: `providersThrottleDuration`). Zero: none.
     pub throttle: Duration,
-    /// Providers with their own throttle, by name (Traefik: `providers.*.throttleDuration`).
+    /// Providers with their own throttle, by name (`providers.<name>.throttleDuration`).
     pub throttles: BTreeMap<Arc<str>, Duration>,
     /// Providers that the static configuration enables: all must report before the proxy is ready.
     pub expected: Vec<Arc<str>>,
+    /// The provider without whose first state no change leaves (Traefik: required provider, `internal`): without
+    /// the entry points' models, routers would have other names and middlewares for a moment.
+    pub required: Option<Arc<str>>,
 }
 
 /// Composes, throttles and diffs the updates of all providers.
@@ -93,7 +109,7 @@ impl Watcher {
     pub fn new(settings: WatcherSettings) -> Self {
         let mut providers = BTreeMap::new();
         for name in &settings.expected {
-            providers.insert(Arc::clone(name), Provider::new(name));
+            providers.insert(Arc::clone(name), Provider::new(name, &settings));
         }
         Self {
             settings,
@@ -107,7 +123,7 @@ impl Watcher {
         let provider = self
             .providers
             .entry(Arc::clone(&update.provider))
-            .or_insert_with(|| Provider::new(&update.provider));
+            .or_insert_with(|| Provider::new(&update.provider, &self.settings));
         let newest = provider.slot.position().unwrap_or(&provider.state.position);
         if update.position.number < newest.number {
             return Received::Stale;
@@ -119,21 +135,25 @@ impl Watcher {
     /// When [`Watcher::take_due`] will next have something to look at; `None` if nothing is pending.
     /// A time in the past means now.
     pub fn next_due(&self) -> Option<Instant> {
+        if !self.may_leave() {
+            return None;
+        }
         self.providers.values().filter_map(Provider::due).min()
     }
 
     /// The difference that the slots due by `now` make to what is in force, if they make one. What it
     /// returns counts as in force from then on.
     pub fn take_due(&mut self, now: Instant) -> Option<MergedChange> {
+        if !self.may_leave() {
+            return None;
+        }
         let mut objects = Vec::new();
         let mut states_changed = false;
         for (name, provider) in &mut self.providers {
             if provider.due().is_none_or(|due| due > now) {
                 continue;
             }
-            let throttle = self.settings.throttles.get(name).copied();
-            let throttle = throttle.unwrap_or(self.settings.throttle);
-            provider.open_at = now.checked_add(throttle);
+            provider.open_at = now.checked_add(provider.state.throttle);
             states_changed |= provider.take(name, &mut objects);
         }
         let conflicts_before = self.defaults.conflicts();
@@ -163,15 +183,28 @@ impl Watcher {
         };
         self.settings.expected.iter().all(reported)
     }
+
+    /// Whether the required provider, if there is one, has said something that is or can be in force.
+    fn may_leave(&self) -> bool {
+        let Some(required) = &self.settings.required else {
+            return true;
+        };
+        let provider = self.providers.get(required);
+        provider.is_some_and(|provider| provider.state.reported || provider.slot.has_content())
+    }
 }
 
 impl Provider {
-    fn new(name: &Arc<str>) -> Self {
+    fn new(name: &Arc<str>, settings: &WatcherSettings) -> Self {
+        let own = settings.throttles.get(name).copied();
         Self {
             slot: Slot::default(),
             in_force: InForce::default(),
             open_at: None,
-            state: ProviderState::new(name),
+            state: ProviderState {
+                throttle: own.unwrap_or(settings.throttle),
+                ..ProviderState::new(name)
+            },
         }
     }
 

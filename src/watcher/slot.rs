@@ -60,6 +60,11 @@ impl Slot {
         self.pending.position.as_ref()
     }
 
+    /// Whether anything but failures is pending.
+    pub(super) fn has_content(&self) -> bool {
+        self.pending.content.is_some()
+    }
+
     /// When the oldest pending update came; `None` if nothing is pending.
     pub(super) fn since(&self) -> Option<Instant> {
         self.since

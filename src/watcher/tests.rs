@@ -284,6 +284,39 @@ fn readiness_needs_every_expected_provider() {
 }
 
 #[test]
+fn nothing_leaves_before_the_required_provider_has_spoken() {
+    let mut bench = Bench::new(Duration::ZERO, &["file"]);
+    bench.watcher.settings.required = Some("internal".into());
+    bench.snapshot([("a", router(1))]);
+    assert_eq!((bench.due(), bench.watcher.next_due()), (None, None));
+    bench.say("internal", Payload::Failed("no".into()));
+    assert_eq!(bench.due(), None, "a failure is not a state");
+    bench.say("internal", Payload::Snapshot(objects([("i", router(2))])));
+    assert!(bench.watcher.next_due().is_some());
+    let both = [change("a@file", 1), change("i@internal", 2)];
+    assert_eq!(bench.due().unwrap(), both, "in one change");
+    bench.say("internal", Payload::Failed("no".into()));
+    bench.patch([("a", router(3))]);
+    assert_eq!(bench.due().unwrap(), [change("a@file", 3)]);
+}
+
+#[test]
+fn a_provider_is_stale_while_an_earlier_state_stands_in() {
+    let mut bench = Bench::new(Duration::ZERO, &["file"]);
+    let is_stale = |bench: &mut Bench| {
+        bench.due();
+        bench.watcher.providers().next().unwrap().is_stale()
+    };
+    bench.say("file", Payload::Failed("unreachable".into()));
+    assert!(!is_stale(&mut bench), "there is nothing to stand in");
+    bench.snapshot([("a", router(1))]);
+    bench.say("file", Payload::Failed("unreachable".into()));
+    assert!(is_stale(&mut bench));
+    bench.patch([]);
+    assert!(!is_stale(&mut bench));
+}
+
+#[test]
 fn a_default_store_of_two_providers_is_nobodys_until_one_gives_way() {
     let mut bench = Bench::new(Duration::ZERO, &[]);
     let store = |resolver: &str| {

@@ -13,6 +13,7 @@ use ringway::config::statics::{EntryPoint, Global, Limits};
 use ringway::exchange::{EntryPointSettings, LocalSettings, OffloadPool};
 use ringway::io::ReactorConfig;
 use ringway::observe::access_log::RecordSink;
+use ringway::observe::counters::Counters;
 use ringway::plan::{PlanSettings, Planner, Published};
 use ringway::router::mailbox::{EntryPointListener, Health, ShardLink, ToShard, mailbox};
 use ringway::service::Internal;
@@ -37,6 +38,7 @@ pub struct Proxy {
 
 struct Shard {
     link: ShardLink,
+    counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -88,6 +90,7 @@ impl Builder {
         let mut shards = Vec::new();
         for index in 0..self.shards {
             let (link, inbox) = mailbox(Arc::new(|| {}));
+            let counters = Arc::<Counters>::default();
             let settings = ShardSettings {
                 index,
                 cpu: None,
@@ -104,13 +107,14 @@ impl Builder {
                 snapshot: snapshot.clone(),
                 offload: offload.clone(),
                 records: RecordSink::off(),
-                counters: Arc::default(),
+                counters: counters.clone(),
                 inbox,
                 balance: balance.clone(),
             };
             let thread = shard::start(settings).expect("the shard starts");
             shards.push(Shard {
                 link,
+                counters,
                 thread: Some(thread),
             });
         }
@@ -169,6 +173,19 @@ impl Proxy {
             });
         }
         planned.published
+    }
+}
+
+impl Proxy {
+    /// The newest generation.
+    pub fn generation(&self) -> u64 {
+        self.planner.published().generation
+    }
+
+    /// Each shard's counters, as they are read from another thread: at most a second old.
+    pub fn counters(&self) -> Vec<Arc<Counters>> {
+        let shards = self.shards.iter();
+        shards.map(|shard| shard.counters.clone()).collect()
     }
 }
 

@@ -93,8 +93,8 @@ impl Proxy {
         proxy
     }
 
-    /// Applies a dynamic configuration of provider `file`.
-    fn load(&mut self, yaml: &str) {
+    /// Applies a dynamic configuration of provider `file`. Returns what is logged.
+    fn load(&mut self, yaml: &str) -> Vec<String> {
         let decoded = decode_text(Format::Yaml, yaml, None).expect("YAML");
         let objects = decoded.objects.into_iter().map(|(key, declared)| {
             let entry = match declared.result {
@@ -104,10 +104,10 @@ impl Proxy {
             change("file", &key, entry)
         });
         self.position += 1;
-        self.apply(objects.collect(), Some(self.position));
+        self.apply(objects.collect(), Some(self.position))
     }
 
-    fn apply(&mut self, objects: Vec<ObjectChange>, file_position: Option<u64>) {
+    fn apply(&mut self, objects: Vec<ObjectChange>, file_position: Option<u64>) -> Vec<String> {
         let file = ProviderState {
             reported: file_position.is_some(),
             position: Position {
@@ -123,6 +123,11 @@ impl Proxy {
             conflicts: Vec::new(),
         });
         self.state.publish(planned.published);
+        planned
+            .log
+            .iter()
+            .map(|message| message.text.to_string())
+            .collect()
     }
 
     /// Every shard applies this generation.

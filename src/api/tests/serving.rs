@@ -133,6 +133,103 @@ fn rejected_objects_are_listed_with_their_errors() {
 }
 
 #[test]
+fn providers_tell_how_they_stand() {
+    let mut proxy = Proxy::new(FLAGS);
+    proxy.load("http: {routers: {r: {rule: 'Host(`x`)', service: noop@internal}}}");
+    let found = proxy.get("/api/ringway/providers").json();
+    let file = &found.as_array().unwrap()[0];
+    assert_eq!(file["name"], "file");
+    assert_eq!(
+        (&file["reported"], &file["stale"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        (&file["position"], &file["revision"]),
+        (&json!("edit 1"), &json!(1))
+    );
+    assert_eq!(
+        (&file["lastError"], &file["objects"]),
+        (&Value::Null, &json!(1))
+    );
+    assert_eq!(file["throttle"], 0.0);
+    assert!(file["age"].as_f64().is_some_and(|age| age < 60.0), "{file}");
+}
+
+/// Every place of the dynamic configuration that holds a secret.
+const SECRETS: &str = r"
+http:
+  routers:
+    r: {rule: 'Host(`x`)', service: url, middlewares: [basic, digest, fields, limit, plug, fa, broken]}
+  services:
+    url: {loadBalancer: {servers: [{url: 'http://ann:hunter2@127.0.0.1:1'}]}}
+    bare: {loadBalancer: {servers: [{url: 'ann:hunter2@127.0.0.1:1', weight: 99999999999}]}}
+    health: {loadBalancer: {healthCheck: {path: /, headers: {Authorization: hunter2}}, servers: []}}
+  serversTransports:
+    t: {certificates: [{certFile: /c.pem, keyFile: hunter2}]}
+  middlewares:
+    basic: {basicAuth: {users: ['ann:hunter2']}}
+    broken: {basicAuth: {users: ['hunter2']}}
+    digest: {digestAuth: {users: ['ann:realm:hunter2']}}
+    fields: {headers: {customRequestHeaders: {Authorization: Bearer hunter2, X-Api-Key: hunter2, X-A: b}, customResponseHeaders: {Set-Cookie: hunter2}}}
+    limit: {rateLimit: {average: 1, redis: {username: ann, password: hunter2}}}
+    fa: {forwardAuth: {address: 'http://ann:hunter2@127.0.0.1:2', tls: {cert: c, key: hunter2}}}
+    plug: {plugin: {p: {apiKey: hunter2, other: shown}}}
+tls:
+  certificates:
+    - {certFile: /c.pem, keyFile: hunter2}
+  stores:
+    default: {defaultCertificate: {certFile: /c.pem, keyFile: hunter2}}
+";
+
+#[test]
+fn no_answer_has_a_secret() {
+    let mut proxy = Proxy::new(FLAGS);
+    proxy.load(SECRETS);
+    for path in [
+        "rawdata",
+        "http/services",
+        "http/middlewares",
+        "http/middlewares/basic@file",
+        "http/middlewares/fields@file",
+        "http/routers",
+        "http/routers/r@file",
+        "entrypoints",
+        "overview",
+        "ringway/generation",
+        "ringway/providers",
+        "ringway/explain?url=http://x:28181/",
+    ] {
+        let answer = proxy.get(&format!("/api/{path}"));
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(!answer.text.contains("hunter2"), "{path}: {}", answer.text);
+    }
+    let raw = proxy.get("/api/rawdata").json();
+    let middlewares = &raw["middlewares"];
+    let fields = &middlewares["fields@file"]["headers"]["customRequestHeaders"];
+    assert_eq!(
+        fields,
+        &json!({"Authorization": "xxxx", "X-Api-Key": "xxxx", "X-A": "b"})
+    );
+    let plugin = &middlewares["plug@file"]["plugin"]["p"];
+    assert_eq!(plugin, &json!({"apiKey": "xxxx", "other": "shown"}));
+    let url = &raw["services"]["url@file"]["loadBalancer"]["servers"][0]["url"];
+    assert_eq!(url, "http://ann:xxxx@127.0.0.1:1");
+}
+
+#[test]
+fn no_log_line_has_a_secret() {
+    let mut proxy = Proxy::new(FLAGS);
+    let log = proxy.load(SECRETS);
+    assert!(
+        log.iter()
+            .any(|line| line.contains("error parsing server URL"))
+    );
+    for line in log {
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
+#[test]
 fn a_wait_ends_when_the_last_shard_has_applied() {
     let mut proxy = Proxy::new(FLAGS);
     proxy.load("http: {services: {s: {loadBalancer: {servers: [{url: 'http://127.0.0.1:1'}]}}}}");

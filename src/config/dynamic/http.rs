@@ -11,6 +11,7 @@ use crate::config::decode::{Decode, How, List, Map, ObjectError, Omit, Path, Tex
 use crate::config::duration::GoDuration;
 use crate::config::rare::Rare;
 use crate::config::schema::decode_one_of;
+use crate::config::secret::{without_credentials, without_password};
 use crate::config::tree::Node;
 
 schema! {
@@ -197,7 +198,7 @@ schema! {
     /// One server of a load balancer.
     pub struct Server {
         /// `http://`, `https://` or `h2c://`, then host and port. A path counts only with `preservePath`.
-        pub url: Arc<str> = "url";
+        pub url: Arc<str> = "url" [shown without_password];
         /// Its share of requests; absent means 1, and 0 or less that it gets none.
         pub weight: Option<i64> = "weight";
         /// Whether the URL's path precedes the request's.
@@ -255,7 +256,7 @@ schema! {
         /// Whether redirects are followed.
         pub follow_redirects: bool = "followRedirects" [default true] [always];
         /// Further fields of the request.
-        pub headers: Map<Text> = "headers";
+        pub headers: Map<Text> = "headers" [shown without_credentials];
     }
 
     /// Servers that fail requests get none for a while.

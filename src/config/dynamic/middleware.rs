@@ -8,7 +8,7 @@ use super::http::EncodedCharacters;
 use crate::config::decode::{Decode, Free, How, List, Map, ObjectError, Path, Text};
 use crate::config::duration::GoDuration;
 use crate::config::schema::decode_one_of;
-use crate::config::secret::Secret;
+use crate::config::secret::{Secret, without_credentials, without_password};
 use crate::config::tree::Node;
 
 one_of! {
@@ -206,7 +206,7 @@ schema! {
     /// Asks another server whether a request may pass.
     pub struct ForwardAuth {
         /// URL of that server.
-        pub address: Text = "address";
+        pub address: Text = "address" [shown without_password];
         /// TLS towards it.
         pub tls: Option<Box<ClientTls>> = "tls";
         /// Whether the client's `X-Forwarded-*` fields are believed.
@@ -258,9 +258,9 @@ schema! {
     /// Changes header fields; CORS and security fields.
     pub struct Headers {
         /// Fields set on requests; an empty value removes the field.
-        pub custom_request_headers: Map<Text> = "customRequestHeaders";
+        pub custom_request_headers: Map<Text> = "customRequestHeaders" [shown without_credentials];
         /// Fields set on responses; an empty value removes the field.
-        pub custom_response_headers: Map<Text> = "customResponseHeaders";
+        pub custom_response_headers: Map<Text> = "customResponseHeaders" [shown without_credentials];
         /// CORS: whether credentials are allowed.
         pub access_control_allow_credentials: bool = "accessControlAllowCredentials";
         /// CORS: request fields that are allowed.

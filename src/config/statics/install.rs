@@ -72,6 +72,8 @@ schema! {
         pub watch: bool = "watch" [default true] [always];
         /// One file.
         pub filename: Text = "filename";
+        /// Shortest time between two applied changes of this provider; absent means `providersThrottleDuration`.
+        pub throttle_duration: Option<GoDuration> = "throttleDuration" [min 0];
         /// Whether files are logged after their templates were executed.
         pub debug_log_generated_template: bool = "debugLogGeneratedTemplate";
     }

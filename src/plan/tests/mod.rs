@@ -1,6 +1,7 @@
 //! What planning must hold, over configurations written as users write them.
 
 mod bulk;
+mod conflicts;
 mod errors;
 mod identities;
 mod incremental;

@@ -1,0 +1,50 @@
+//! `/api/ringway/providers`: how every source of configuration stands.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::state::ApiState;
+
+/// One provider.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderItem {
+    name: Arc<str>,
+    /// Whether its first state is in force.
+    reported: bool,
+    /// Whether its source cannot be read and an earlier state stands in.
+    stale: bool,
+    /// The state of its source that is in force, as the source calls it; `null` before its first.
+    position: Option<Arc<str>>,
+    /// The same as a number, such as a store's revision.
+    revision: Option<u64>,
+    /// Seconds since then.
+    age: Option<f64>,
+    /// Why its source's newest state could not be read; `null` if it could.
+    last_error: Option<String>,
+    objects: usize,
+    /// Shortest time between two changes of it, in seconds.
+    throttle: f64,
+}
+
+/// Every provider by name.
+pub(super) fn providers(state: &ApiState) -> Vec<ProviderItem> {
+    let current = state.current();
+    let providers = current.published.providers.iter();
+    let item = |provider: &crate::plan::ProviderState| {
+        let known = current.positions.get(&provider.name);
+        ProviderItem {
+            name: Arc::clone(&provider.name),
+            reported: provider.reported,
+            stale: provider.is_stale(),
+            position: known.map(|(position, _)| Arc::clone(&position.text)),
+            revision: known.map(|(position, _)| position.number),
+            age: known.map(|(_, since)| since.elapsed().as_secs_f64()),
+            last_error: provider.error.clone(),
+            objects: provider.objects,
+            throttle: provider.throttle.as_secs_f64(),
+        }
+    };
+    providers.map(item).collect()
+}
