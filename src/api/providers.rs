@@ -17,8 +17,8 @@ pub(super) struct ProviderItem {
     stale: bool,
     /// The state of its source that is in force, as the source calls it; `null` before its first.
     position: Option<Arc<str>>,
-    /// The same as a number, such as a store's revision.
-    revision: Option<u64>,
+    /// How many states of its source came up to this one, or another number that grows with them.
+    number: Option<u64>,
     /// Seconds since then.
     age: Option<f64>,
     /// Why its source's newest state could not be read; `null` if it could.
@@ -39,7 +39,7 @@ pub(super) fn providers(state: &ApiState) -> Vec<ProviderItem> {
             reported: provider.reported,
             stale: provider.is_stale(),
             position: known.map(|(position, _)| Arc::clone(&position.text)),
-            revision: known.map(|(position, _)| position.number),
+            number: known.map(|(position, _)| position.number),
             age: known.map(|(_, since)| since.elapsed().as_secs_f64()),
             last_error: provider.error.clone(),
             objects: provider.objects,

@@ -441,6 +441,16 @@ mod tests {
     }
 
     #[test]
+    fn configuration_is_json_in_both_formats() {
+        let log = || tracing::info!(config = r#"{"http":{}}"#, broken = "{", "Received");
+        let text = logged(LogFormat::Common, LevelFilter::DEBUG, log);
+        assert!(text.contains(r#" config={"http":{}} "#), "{text}");
+        let text = logged(LogFormat::Json, LevelFilter::DEBUG, log);
+        let value: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert!(value["config"]["http"].is_object(), "{text}");
+    }
+
+    #[test]
     fn a_rotated_file_is_left_alone_after_reopening() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ringway.log");

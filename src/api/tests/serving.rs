@@ -144,7 +144,7 @@ fn providers_tell_how_they_stand() {
         (&json!(true), &json!(false))
     );
     assert_eq!(
-        (&file["position"], &file["revision"]),
+        (&file["position"], &file["number"]),
         (&json!("edit 1"), &json!(1))
     );
     assert_eq!(
