@@ -164,7 +164,7 @@ impl EtcdStore {
             );
             match opening.await? {
                 Opening::Open(watch) => return Ok(watch),
-                // etcd 3.4 says of a token that has run out that it has no permission.
+                // Some versions of etcd say of a token that has run out that it has no permission.
                 Opening::Denied(_) if connection.has_token() && !is_last_try => {
                     connection.authenticate(&settings).await?;
                 }

@@ -67,7 +67,9 @@ impl EtcdWatch {
             Ok(Err(status)) => return Err(connection.error(doing, &status)),
             Err(_) => return Err(connection.unavailable(format!("{doing}: no answer in time"))),
         };
-        if first.canceled && first.cancel_reason.contains("permission denied") {
+        let reason = &first.cancel_reason;
+        if first.canceled && (reason.contains("permission denied") || reason.contains("auth token"))
+        {
             return Ok(Opening::Denied(first.cancel_reason));
         }
         let mut watch = Self {
