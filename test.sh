@@ -21,6 +21,7 @@ python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 needs openssl openssl
 needs nginx nginx
 needs etcd etcd-server
+needs etcdctl etcd-client
 needs redis-server redis-server
 needs redis-sentinel redis-sentinel
 [ -e /usr/share/java/zookeeper.jar ] || missing+=(zookeeper)

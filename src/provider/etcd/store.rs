@@ -163,8 +163,8 @@ impl EtcdStore {
                 connection, &doing, sender, answers, after, cluster, patience, &trouble,
             );
             match opening.await? {
-                Opening::Open(watch) => return Ok(watch),
-                // etcd 3.4 says of a token that has run out that it has no permission.
+                Opening::Open(watch) => return Ok(*watch),
+                // Some versions of etcd say of a token that has run out that it has no permission.
                 Opening::Denied(_) if connection.has_token() && !is_last_try => {
                     connection.authenticate(&settings).await?;
                 }

@@ -40,7 +40,7 @@ pub struct EtcdWatch {
 /// How the beginning of a watch went.
 pub(super) enum Opening {
     /// It runs.
-    Open(EtcdWatch),
+    Open(Box<EtcdWatch>),
     /// The server says that it is not permitted.
     Denied(String),
 }
@@ -67,7 +67,9 @@ impl EtcdWatch {
             Ok(Err(status)) => return Err(connection.error(doing, &status)),
             Err(_) => return Err(connection.unavailable(format!("{doing}: no answer in time"))),
         };
-        if first.canceled && first.cancel_reason.contains("permission denied") {
+        let reason = &first.cancel_reason;
+        if first.canceled && (reason.contains("permission denied") || reason.contains("auth token"))
+        {
             return Ok(Opening::Denied(first.cancel_reason));
         }
         let mut watch = Self {
@@ -96,7 +98,7 @@ impl EtcdWatch {
             return Err(watch.error(Failure::Compacted, text));
         }
         watch.take(first)?;
-        Ok(Opening::Open(watch))
+        Ok(Opening::Open(Box::new(watch)))
     }
 
     fn take(&mut self, answer: WatchResponse) -> Result<(), StoreError> {
