@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import changes, inspect, peers, report, scenarios  # noqa: E402
+from harness import change, change_limits, changes, etcd, inspect, peers, report, scenarios  # noqa: E402
 from harness.context import Context  # noqa: E402
 from harness.process import Failure, cores  # noqa: E402
 
@@ -28,13 +28,17 @@ SCENARIOS = {
     "start": changes.start,
     "edit": changes.edit,
     "edit_cost": changes.edit_cost,
+    "change": change.change,
+    "change_limits": change_limits.change_limits,
     "shards": scenarios.shards,
     "syscalls": inspect.syscalls,
     "flamegraph": inspect.flamegraph,
     "instructions": inspect.instructions,
 }
 # Slow or dependent on tools that few have: by name only.
-ON_REQUEST = {"flamegraph", "instructions"}
+ON_REQUEST = {"change", "change_limits", "flamegraph", "instructions"}
+# Their results have files of their own.
+CHANGES = {"change", "change_limits"}
 
 
 def arguments():
@@ -124,6 +128,8 @@ def main():
         build(options)
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
         chosen, lines = present_peers(options, target)
+        if (version := etcd.version()) and any(name.startswith("change") for name in names):
+            lines["etcd"] = version
         facts = machine(lines, options)
         for name, value in facts.items():
             print(f"{name}: {value}")
@@ -146,6 +152,8 @@ def main():
         sys.exit(f"bench: {failure}")
     print("\n".join(report.checks_table(sections)))
     label = options.name or re.sub(r"[^a-z0-9]+", "-", f"{facts['CPU'].split(',')[0]} {len(cores())} cores".lower()).strip("-")
+    if CHANGES.issuperset(names) and not options.name:
+        label += "-change"
     options.results.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", report.markdown(facts, sections)), ("json", report.as_json(facts, sections)),
                          ("svg", report.svg(sections))):

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from .process import PROXY_CORE, Process, free_port, wait_until_served
+from .process import PROXY_CORE, START_LIMIT, Process, free_port, wait_until_served
 
 HOSTNAME = socket.gethostname()
 
@@ -33,7 +33,7 @@ class Peer:
         """Writes the configuration into `directory` and gives the command line."""
         raise NotImplementedError
 
-    def start(self, context, routes=1, core=PROXY_CORE, wait=True, **options):
+    def start(self, context, routes=1, core=PROXY_CORE, wait=True, limit=START_LIMIT, **options):
         number = context.next_number()
         directory = context.scratch / f"{number:03}-{self.name}"
         directory.mkdir(parents=True)
@@ -42,8 +42,9 @@ class Peer:
         process = Process(self.name, argv, core, directory)
         context.processes.append(process)
         running = Running(self, process, port, directory, routes)
+        running.api_port = options.get("api_port")
         if wait:
-            running.served_after = wait_until_served(process, port, host(routes - 1))
+            running.served_after = wait_until_served(process, port, host(routes - 1), limit)
         return running
 
 
@@ -51,12 +52,14 @@ class Running:
     """A started peer."""
 
     def __init__(self, peer, process, port, directory, routes):
+        self.peer = peer
         self.name = peer.name
         self.process = process
         self.port = port
         self.directory = directory
         self.routes = routes
         self.served_after = None
+        self.api_port = None
 
     def stop(self):
         self.process.stop()
@@ -96,7 +99,13 @@ class Nginx(Peer):
 
     def command(self, directory, port, origin, routes, options):
         location = "location / { proxy_pass http://origin; }"
-        if routes == 1:
+        if options.get("change"):
+            # A host that no block has is refused, so that it shows whether a change is effective.
+            servers = f"server {{ listen 127.0.0.1:{port} backlog=4096 default_server; return 404; }}\n# servers\n"
+            servers += "\n".join(
+                f"server {{ listen 127.0.0.1:{port}; server_name {host(number)}; {location} }}" for number in range(routes)
+            )
+        elif routes == 1:
             servers = f"server {{ listen 127.0.0.1:{port} backlog=4096; {location} }}"
         else:
             servers = "\n".join(
@@ -156,7 +165,7 @@ class HAProxy(Peer):
 
     def command(self, directory, port, origin, routes, options):
         use = "default_backend origin"
-        if routes > 1:
+        if routes > 1 or options.get("change"):
             # A map is how HAProxy routes by many hosts; a request whose host is not in it is answered 503.
             names = "".join(f"{host(number)} origin\n" for number in range(routes))
             (directory / "hosts.map").write_text(names)
@@ -186,19 +195,21 @@ frontend web
 backend origin
   server origin 127.0.0.1:{origin}
 """)
-        return [self.binary, "-db", "-f", directory / "haproxy.cfg"]
+        # To be reloaded it needs its master process.
+        mode = ["-W", "-db"] if options.get("change") else ["-db"]
+        return [self.binary, *mode, "-f", directory / "haproxy.cfg"]
 
 
-def routers_yaml(routes, origin, mixed=False, any_host=False):
+def routers_yaml(routes, origin, mixed=False, any_host=False, prefix=""):
     """A dynamic configuration with one router per host; `mixed` gives every second one a path too. `any_host` is one
-    router for all."""
-    lines = ["http:", "  services:", "    origin:", "      loadBalancer:", "        servers:"]
+    router for all. All names begin with `prefix`."""
+    lines = ["http:", "  services:", f"    {prefix}origin:", "      loadBalancer:", "        servers:"]
     lines += [f"          - url: http://127.0.0.1:{origin}", "  routers:"]
     for number in range(routes):
         path = " && PathPrefix(`/64`)" if mixed and number % 2 else ""
-        lines.append(f"    r{number}:")
-        lines.append("      rule: PathPrefix(`/`)" if any_host else f"      rule: Host(`{host(number)}`){path}")
-        lines.append("      service: origin")
+        lines.append(f"    {prefix}r{number}:")
+        lines.append("      rule: PathPrefix(`/`)" if any_host else f"      rule: Host(`{prefix}{host(number)}`){path}")
+        lines.append(f"      service: {prefix}origin")
     return "\n".join(lines) + "\n"
 
 
@@ -217,8 +228,20 @@ class Traefik(Peer):
         return re.sub(r"\s+", " ", first_line([self.binary, "version"]))
 
     def command(self, directory, port, origin, routes, options):
-        text = routers_yaml(routes, origin, options.get("mixed", False), options.get("any_host", False))
-        (directory / "dynamic.yml").write_text(text)
+        if options.get("etcd"):
+            provider = f'etcd:\n    endpoints: ["{options["etcd"]}"]\n    rootKey: traefik'
+            if options.get("alias"):
+                provider += f"\n    aliasKey: {options['alias']}"
+            if options.get("beside"):
+                (directory / "dynamic.d").mkdir()
+                provider += f"\n  file:\n    directory: {directory}/dynamic.d"
+        else:
+            text = routers_yaml(routes, origin, options.get("mixed", False), options.get("any_host", False))
+            path = directory / ("dynamic.d/routes.yml" if options.get("split") else "dynamic.yml")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            provider = f"file:\n    {'directory' if options.get('split') else 'filename'}: "
+            provider += str(path.parent if options.get("split") else path)
         (directory / "static.yml").write_text(f"""
 entryPoints:
   web:
@@ -227,9 +250,8 @@ entryPoints:
       respondingTimeouts:
         idleTimeout: 1h
 providers:
-  providersThrottleDuration: 0s
-  file:
-    filename: {directory}/dynamic.yml
+  providersThrottleDuration: {options.get("throttle", "0s")}
+  {provider}
 serversTransport:
   maxIdleConnsPerHost: 512
 global:
@@ -255,6 +277,18 @@ class Ringway(Traefik):
             )
             static.write_text(text + "api:\n  insecure: true\n  debug: true\n")
         return argv
+
+    def start(self, context, **options):
+        # `api_port=None` asks for an API on a port of its own, as any port does.
+        if options.get("api_port", 0) is None:
+            options["api_port"] = free_port()
+        return super().start(context, **options)
+
+    def has_etcd(self):
+        """Whether this build has the provider."""
+        flags = ["--providers.etcd.endpoints=127.0.0.1:1", "--entryPoints.web.address=127.0.0.1:0"]
+        result = subprocess.run([self.binary, "check", *flags], capture_output=True, text=True, timeout=10)
+        return "etcd" not in (result.stdout + result.stderr).lower()
 
     def version(self):
         if not self.binary.exists():

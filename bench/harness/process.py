@@ -10,6 +10,7 @@ from pathlib import Path
 PROXY_CORE = "1"
 LOAD_CORE = "0"
 START_LIMIT = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Failure(Exception):
@@ -111,6 +112,30 @@ class Process:
                     pass
         return total / 1e6
 
+    def tree_cpu_ms(self):
+        """CPU milliseconds of the process and all its descendants, those that have ended included (to the clock
+        tick, by their parents' account of them)."""
+        ended = 0
+        for pid in self.pids():
+            try:
+                ended += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]))
+            except OSError:
+                pass
+        return self.cpu_ms() + ended * 1e3 / TICKS
+
+    def pss_kib(self):
+        """Resident memory of the process and its descendants, pages that they share counted once."""
+        total = 0
+        for pid in self.pids():
+            try:
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+            except OSError:
+                # It has ended.
+                pass
+        return total
+
     def descriptors(self):
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
 
@@ -140,12 +165,12 @@ def ask(port, host, path="/64", address="127.0.0.1", timeout=5.0):
         return None
 
 
-def wait_until_served(process, port, host):
+def wait_until_served(process, port, host, limit=START_LIMIT):
     """Seconds from the process's start until `host` is answered 200."""
     while True:
         if ask(port, host) == 200:
             return time.perf_counter() - process.started
         process.check()
-        if time.perf_counter() - process.started > START_LIMIT:
-            raise Failure(f"{process.name} did not serve {host} within {START_LIMIT:.0f} s; see {process.log}")
+        if time.perf_counter() - process.started > limit:
+            raise Failure(f"{process.name} did not serve {host} within {limit:.0f} s; see {process.log}")
         time.sleep(0.0005)
