@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
 //! | [`kv`] | what key-value stores share |
+//! | [`redis`] | a Redis server, or one that its sentinels name |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
@@ -12,3 +13,4 @@
 pub mod file;
 pub mod internal;
 pub mod kv;
+pub mod redis;
