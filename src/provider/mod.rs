@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
 //! | [`kv`] | what key-value stores share |
+//! | [`consul`] | the key-value store of Consul |
 //! | [`redis`] | a Redis server, or one that its sentinels name |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
 //! throttling and meaning are the watcher's and the plan's.
 
+pub mod consul;
 pub mod file;
 pub mod internal;
 pub mod kv;
