@@ -3,6 +3,7 @@
 //! | module | source |
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
+//! | [`etcd`] | keys in etcd |
 //! | [`kv`] | what key-value stores share |
 //! | [`consul`] | the key-value store of Consul |
 //! | [`redis`] | a Redis server, or one that its sentinels name |
@@ -12,6 +13,7 @@
 //! throttling and meaning are the watcher's and the plan's.
 
 pub mod consul;
+pub mod etcd;
 pub mod file;
 pub mod internal;
 pub mod kv;

@@ -1,6 +1,7 @@
 //! The whole static configuration and its parts besides entry points.
 
 use super::EntryPoint;
+use super::providers::Etcd;
 use super::validate::default_precedence;
 use crate::config::decode::{List, Map, Text};
 use crate::config::duration::GoDuration;
@@ -62,6 +63,8 @@ schema! {
         pub precedence: List<Text> = "precedence" [default default_precedence()];
         /// Present: files.
         pub file: Option<Box<FileProvider>> = "file";
+        /// Present: etcd.
+        pub etcd: Option<Box<Etcd>> = "etcd" [presence];
     }
 
     /// Dynamic configuration from files: a directory, or else one file.

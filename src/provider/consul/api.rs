@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::{ConsulSettings, Question};
 use crate::config::dynamic::middleware::ClientTls;
 use crate::provider::kv::store::{Failure, Revision, StoreError};
+use crate::tls::material::pem;
 
 /// How long the server may take to accept a connection, and to answer beyond the time that it holds a question.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -247,12 +248,8 @@ fn with_tls(
     mut builder: reqwest::ClientBuilder,
     tls: &ClientTls,
 ) -> Result<reqwest::ClientBuilder, String> {
-    let read = |option: &str, text: &str| {
-        if text.contains("-----BEGIN") {
-            return Ok(text.as_bytes().to_vec());
-        }
-        std::fs::read(text).map_err(|error| format!("{option}: {text:?} cannot be read: {error}"))
-    };
+    let read =
+        |option: &str, text: &str| pem(text).map_err(|error| format!("{option}: {error}"));
     if !tls.ca.is_empty() {
         let authorities = Certificate::from_pem_bundle(&read("ca", &tls.ca)?)
             .map_err(|error| format!("ca: {}", told(&error)))?;
@@ -264,11 +261,7 @@ fn with_tls(
         (false, false) => {
             let mut both = read("cert", &tls.cert)?;
             both.push(b'\n');
-            let key = match key.contains("-----BEGIN") {
-                true => key.as_bytes().to_vec(),
-                false => read("key", key)?,
-            };
-            both.extend(key);
+            both.extend(read("key", key)?);
             let identity =
                 Identity::from_pem(&both).map_err(|error| format!("cert: {}", told(&error)))?;
             builder = builder.identity(identity);

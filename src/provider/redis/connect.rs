@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +18,7 @@ use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
 use crate::provider::kv::store::{Failure, StoreError};
+use crate::tls::material::pem;
 
 /// Host and port of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,14 +340,7 @@ fn shuffle(addresses: &mut [Address]) {
 
 fn certificates(tls: &ClientTls) -> Result<TlsCertificates, StoreError> {
     let read = |option: &str, text: &str| {
-        if text.starts_with("-----BEGIN") {
-            return Ok(text.as_bytes().to_vec());
-        }
-        std::fs::read(Path::new(text)).map_err(|error| {
-            refused(format!(
-                "providers.redis.tls.{option}: {text:?} cannot be read: {error}"
-            ))
-        })
+        pem(text).map_err(|error| refused(format!("providers.redis.tls.{option}: {error}")))
     };
     let root_cert = match &*tls.ca {
         "" => None,
@@ -362,11 +355,7 @@ fn certificates(tls: &ClientTls) -> Result<TlsCertificates, StoreError> {
         }
         (cert, key) => Some(ClientTlsConfig {
             client_cert: read("cert", cert)?,
-            client_key: if key.starts_with("-----BEGIN") {
-                key.as_bytes().to_vec()
-            } else {
-                read("key", key)?
-            },
+            client_key: read("key", key)?,
         }),
     };
     Ok(TlsCertificates {
