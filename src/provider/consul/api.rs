@@ -248,8 +248,7 @@ fn with_tls(
     mut builder: reqwest::ClientBuilder,
     tls: &ClientTls,
 ) -> Result<reqwest::ClientBuilder, String> {
-    let read =
-        |option: &str, text: &str| pem(text).map_err(|error| format!("{option}: {error}"));
+    let read = |option: &str, text: &str| pem(text).map_err(|error| format!("{option}: {error}"));
     if !tls.ca.is_empty() {
         let authorities = Certificate::from_pem_bundle(&read("ca", &tls.ca)?)
             .map_err(|error| format!("ca: {}", told(&error)))?;

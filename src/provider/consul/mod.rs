@@ -28,6 +28,7 @@ use super::kv::store::{Event, Failure, Listing, Pair, Revision, Scope, Store, St
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
+use crate::config::statics;
 
 use api::Api;
 use known::{Difference, Known};
@@ -62,6 +63,29 @@ pub struct ConsulSettings {
     pub tls: Option<Box<ClientTls>>,
     /// How long the server holds a question: [`WAIT`].
     pub wait: Duration,
+}
+
+impl ConsulSettings {
+    /// The providers that a configuration means, with their names: one, or one per namespace.
+    pub fn instances(own: &statics::Consul) -> Vec<(Arc<str>, Self)> {
+        let one = |name: Arc<str>, namespace: Text| {
+            let settings = Self {
+                endpoints: own.endpoints.to_vec(),
+                token: own.token.clone(),
+                namespace,
+                tls: own.tls.clone(),
+                wait: WAIT,
+            };
+            (name, settings)
+        };
+        if own.namespaces.is_empty() {
+            return vec![one(NAME.into(), Text::default())];
+        }
+        own.namespaces
+            .iter()
+            .map(|namespace| one(format!("{NAME}-{namespace}").into(), namespace.clone()))
+            .collect()
+    }
 }
 
 /// A Consul server.

@@ -41,6 +41,7 @@ use super::kv::store::{Failure, Listing, Pair, Revision, Scope, Store, StoreErro
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
+use crate::config::statics;
 
 use announce::{Announcer, Way};
 use connect::{Address, Connector};
@@ -78,6 +79,43 @@ pub struct RedisSettings {
     pub relist_interval: Duration,
     /// After how long a silence the server is asked for a sign of life: [`watch::SILENCE`].
     pub silence: Duration,
+}
+
+impl From<&statics::Redis> for RedisSettings {
+    fn from(own: &statics::Redis) -> Self {
+        Self {
+            endpoints: own.endpoints.to_vec(),
+            username: own.username.clone(),
+            password: own.password.clone(),
+            db: own.db,
+            tls: own.tls.clone(),
+            sentinel: own.sentinel.as_deref().map(SentinelSettings::from),
+            relist_interval: announce::RELIST_INTERVAL,
+            silence: watch::SILENCE,
+        }
+    }
+}
+
+impl From<&statics::RedisSentinel> for SentinelSettings {
+    fn from(own: &statics::RedisSentinel) -> Self {
+        // They exclude each other; the static configuration's validation says so.
+        let strategy = if own.latency_strategy {
+            Strategy::Latency
+        } else if own.random_strategy {
+            Strategy::Random
+        } else if own.replica_strategy {
+            Strategy::Replica
+        } else {
+            Strategy::Master
+        };
+        Self {
+            master_name: own.master_name.clone(),
+            username: own.username.clone(),
+            password: own.password.clone(),
+            strategy,
+            use_disconnected_replicas: own.use_disconnected_replicas,
+        }
+    }
 }
 
 /// Which of the servers that the sentinels know.
