@@ -284,6 +284,19 @@ impl Image {
         self.tally.layout()
     }
 
+    /// Gives every pair that belongs to an object to `read`, in no order. What is too long to be kept is left out.
+    pub fn read(&self, mut read: impl FnMut(&[u8], &[u8])) {
+        for unit in self.units.iter() {
+            unit.pairs.read(|pairs| {
+                for pair in pairs {
+                    if let Content::Bytes(value) = pair.value {
+                        read(pair.key, value);
+                    }
+                }
+            });
+        }
+    }
+
     /// How many pairs there are.
     pub const fn len(&self) -> usize {
         self.tally.size.pairs
