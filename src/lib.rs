@@ -26,4 +26,5 @@ pub mod router;
 pub mod rules;
 pub mod service;
 pub mod shard;
+pub mod tls;
 pub mod watcher;

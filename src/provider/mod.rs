@@ -3,12 +3,17 @@
 //! | module | source |
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
+//! | [`http`] | an HTTP server that is asked again and again, or whenever an alias is written |
+//! | [`rest`] | whoever uses `PUT /api/providers/rest` |
 //! | [`kv`] | what key-value stores share |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
 //! throttling and meaning are the watcher's and the plan's.
 
+pub mod document;
 pub mod file;
+pub mod http;
 pub mod internal;
 pub mod kv;
+pub mod rest;

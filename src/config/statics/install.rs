@@ -1,7 +1,7 @@
 //! The whole static configuration and its parts besides entry points.
 
-use super::EntryPoint;
 use super::validate::default_precedence;
+use super::{EntryPoint, HttpProvider, RestProvider};
 use crate::config::decode::{List, Map, Text};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::http::ForwardingTimeouts;
@@ -62,6 +62,10 @@ schema! {
         pub precedence: List<Text> = "precedence" [default default_precedence()];
         /// Present: files.
         pub file: Option<Box<FileProvider>> = "file";
+        /// Present: an HTTP server.
+        pub http: Option<Box<HttpProvider>> = "http" [presence];
+        /// Present: whoever uses `PUT /api/providers/rest`.
+        pub rest: Option<Box<RestProvider>> = "rest" [presence];
     }
 
     /// Dynamic configuration from files: a directory, or else one file.
