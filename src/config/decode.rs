@@ -124,12 +124,15 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(f)?;
-            if !matches!(parent.segment, Segment::Root) && matches!(self.segment, Segment::Key(_)) {
+            let is_first = matches!(parent.segment, Segment::Root);
+            if !is_first && matches!(self.segment, Segment::Key(key) if !is_index(key)) {
                 f.write_str(".")?;
             }
         }
         match self.segment {
             Segment::Root => Ok(()),
+            // The index of a key-value store, which need not be the place in the list.
+            Segment::Key(key) if is_index(key) => f.write_str(key),
             // A name with a dot in it would read as two levels.
             Segment::Key(key) if key.is_empty() || key.contains(['.', '[', ' ']) => {
                 write!(f, "{key:?}")
@@ -138,6 +141,12 @@ impl fmt::Display for Path<'_> {
             Segment::Index(index) => write!(f, "[{index}]"),
         }
     }
+}
+
+/// Whether a key is an index as key-value stores' trees have it: `[12]`.
+fn is_index(key: &str) -> bool {
+    let digits = key.strip_prefix('[').and_then(|key| key.strip_suffix(']'));
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// In what place a value stands, which decides what an empty value means.
@@ -307,7 +316,7 @@ impl<T: Decode> Decode for Option<T> {
         errors: &mut Vec<ObjectError>,
     ) -> Option<Self> {
         if how == How::Presence
-            && let Value::Scalar(text) = &node.value
+            && let Some(text) = node.text()
             && !text.is_empty()
             && !text.eq_ignore_ascii_case("true")
         {
@@ -331,14 +340,20 @@ impl<T: Decode> Decode for List<T> {
                 .enumerate()
                 .filter_map(|(index, item)| decode_item(item, &path.index(index), errors))
                 .collect(),
-            Value::Scalar(text) if T::SCALAR && text.is_empty() => Vec::new(),
-            Value::Scalar(text) if T::SCALAR => text
-                .split(',')
-                .enumerate()
-                .filter_map(|(index, item)| {
-                    let item = Node::scalar(item.trim()).at(node.at);
-                    T::decode(&item, How::Element, &path.index(index), errors)
-                })
+            Value::Scalar(text) if T::SCALAR => split_items(text, node.at, path, errors),
+            // Its items stand in its text already.
+            Value::Branch(branch) if T::SCALAR => {
+                for entry in &branch.below {
+                    let message = "is below a list of texts, whose items are named by numbers";
+                    errors.push(ObjectError::new(path.key(&entry.key), entry.at, message));
+                }
+                Vec::new()
+            }
+            // What the items are named does not matter (Traefik: the same).
+            Value::Branch(branch) => branch
+                .below
+                .iter()
+                .filter_map(|entry| decode_item(&entry.node, &path.key(&entry.key), errors))
                 .collect(),
             _ => {
                 let message = format!("is {} where a list is expected", node.describe());
@@ -348,6 +363,25 @@ impl<T: Decode> Decode for List<T> {
         };
         (errors.len() == before).then(|| items.into_boxed_slice())
     }
+}
+
+/// A list written as one text with commas.
+fn split_items<T: Decode>(
+    text: &str,
+    at: Position,
+    path: &Path<'_>,
+    errors: &mut Vec<ObjectError>,
+) -> Vec<T> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(',')
+        .enumerate()
+        .filter_map(|(index, item)| {
+            let item = Node::scalar(item.trim()).at(at);
+            T::decode(&item, How::Element, &path.index(index), errors)
+        })
+        .collect()
 }
 
 /// Decodes one item of a list; texts are trimmed, as Traefik does.
@@ -439,6 +473,21 @@ fn free_value(node: &Node<'_>) -> serde_json::Value {
             .iter()
             .map(|entry| (entry.key.to_string(), free_value(&entry.node)))
             .collect(),
+        Value::Branch(branch)
+            if branch
+                .below
+                .first()
+                .is_some_and(|entry| is_index(&entry.key)) =>
+        {
+            let items = branch.below.iter().map(|entry| free_value(&entry.node));
+            items.collect()
+        }
+        Value::Branch(branch) => {
+            let entries = branch.below.iter();
+            entries
+                .map(|entry| (entry.key.to_string(), free_value(&entry.node)))
+                .collect()
+        }
     }
 }
 
@@ -455,6 +504,8 @@ pub fn entries<'n, 'a>(
             "cannot be a standalone element: give it fields or remove it".to_owned()
         }
         (Value::Map(entries), _) => return Some(entries),
+        // A structure's own text says nothing, except that a presence key is off.
+        (Value::Branch(branch), _) => return Some(&branch.below),
         (Value::Scalar(_), How::Presence) => return Some(&[]),
         (Value::Scalar(text), How::Field)
             if text.is_empty() || text.eq_ignore_ascii_case("true") =>

@@ -11,6 +11,7 @@
 //! | [`decode`] | the rules of decoding: case, presence, lists, errors with paths |
 //! | [`dynamic`] | Traefik's dynamic schema: routers, services, middlewares, TLS |
 //! | [`statics`] | Traefik's static schema and how it is found: file, flags, environment |
+//! | [`kv`] | the keys of key-value stores to objects |
 //! | [`duration`], [`rare`], [`secret`] | value types |
 //!
 //! It judges form only. Whether references resolve and rules parse is decided when a configuration is compiled.
@@ -22,6 +23,7 @@ pub mod decode;
 pub mod duration;
 pub mod dynamic;
 pub mod format;
+pub mod kv;
 pub mod rare;
 pub mod secret;
 pub mod statics;

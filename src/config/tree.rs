@@ -69,6 +69,18 @@ pub enum Value<'a> {
     List(Vec<Node<'a>>),
     /// Keys with values in the source's order; keys are unique byte for byte.
     Map(Vec<Entry<'a>>),
+    /// A key of a key-value store with keys below it.
+    Branch(Box<Branch<'a>>),
+}
+
+/// What only a key-value store can say: a key that may have a text of its own beside the keys below it, and whose keys
+/// are a map's or a list's, which only the schema knows. It decodes as whatever is expected in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch<'a> {
+    /// The key's own value.
+    pub text: Option<Cow<'a, str>>,
+    /// The keys below it in their order; no two of them differ in case only. None and no text: a folder's empty marker.
+    pub below: Vec<Entry<'a>>,
 }
 
 /// One key of a map with its value.
@@ -117,6 +129,15 @@ impl<'a> Node<'a> {
         matches!(self.value, Value::Null)
     }
 
+    /// The text of a scalar, or the own text of a key with others below it.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text) => Some(text),
+            Value::Branch(branch) => branch.text.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The text of a scalar.
     pub fn as_scalar(&self) -> Option<&str> {
         match &self.value {
@@ -133,10 +154,11 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The entries of a map.
+    /// The entries of a map, or what is below a key.
     pub fn as_map(&self) -> Option<&[Entry<'a>]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
+            Value::Branch(branch) => Some(&branch.below),
             _ => None,
         }
     }
@@ -215,6 +237,7 @@ impl<'a> Node<'a> {
             Value::Scalar(_) => "a text".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
+            Value::Branch(_) => "a key with others below it".to_owned(),
         }
     }
 
@@ -224,16 +247,11 @@ impl<'a> Node<'a> {
             Value::Null => Value::Null,
             Value::Scalar(text) => Value::Scalar(Cow::Owned(text.into_owned())),
             Value::List(items) => Value::List(items.into_iter().map(Node::into_owned).collect()),
-            Value::Map(entries) => Value::Map(
-                entries
-                    .into_iter()
-                    .map(|entry| Entry {
-                        key: Cow::Owned(entry.key.into_owned()),
-                        at: entry.at,
-                        node: entry.node.into_owned(),
-                    })
-                    .collect(),
-            ),
+            Value::Map(entries) => Value::Map(owned(entries)),
+            Value::Branch(branch) => Value::Branch(Box::new(Branch {
+                text: branch.text.map(|text| Cow::Owned(text.into_owned())),
+                below: owned(branch.below),
+            })),
         };
         Node { at: self.at, value }
     }
@@ -248,6 +266,15 @@ impl<'a> Node<'a> {
         hasher.node(self);
         hasher.finish()
     }
+}
+
+fn owned(entries: Vec<Entry<'_>>) -> Vec<Entry<'static>> {
+    let owned = entries.into_iter().map(|entry| Entry {
+        key: Cow::Owned(entry.key.into_owned()),
+        at: entry.at,
+        node: entry.node.into_owned(),
+    });
+    owned.collect()
 }
 
 /// See [`Node::content_hash`]. Aligned to 8 bytes, because there is one per object.
@@ -349,11 +376,26 @@ impl ContentHasher {
             }
             Value::Map(entries) => {
                 self.word(4 << 56 | entries.len() as u64);
-                for entry in entries {
-                    self.text(&entry.key);
-                    self.node(&entry.node);
-                }
+                self.entries(entries);
             }
+            Value::Branch(branch) => {
+                self.word(7 << 56 | branch.below.len() as u64);
+                match &branch.text {
+                    None => self.word(1 << 56),
+                    Some(text) => {
+                        self.word(2 << 56);
+                        self.text(text);
+                    }
+                }
+                self.entries(&branch.below);
+            }
+        }
+    }
+
+    fn entries(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries {
+            self.text(&entry.key);
+            self.node(&entry.node);
         }
     }
 

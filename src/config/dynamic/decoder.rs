@@ -44,6 +44,26 @@ pub fn decode_object(kind: Kind, name: &str, node: &Node<'_>) -> Result<Object, 
         .ok_or(errors)
 }
 
+/// Decodes one item of `tls.certificates`, which has no name of its own; `key` names its place in errors.
+pub fn decode_certificate(key: &str, item: &Node<'_>) -> Result<Object, Vec<ObjectError>> {
+    let (section, collection) = Kind::TlsCertificate.place();
+    let path = Path::ROOT;
+    let path = path.key(section);
+    let path = path.key(collection);
+    let mut errors = Vec::new();
+    decode_kind(Kind::TlsCertificate, item, &path.key(key), &mut errors)
+        .filter(|_| errors.is_empty())
+        .ok_or(errors)
+}
+
+/// The name of an item of `tls.certificates`: its file, or its content's hash if it has none or is PEM text.
+pub fn certificate_name(item: &Node<'_>) -> String {
+    match item.field("certFile").and_then(Node::as_scalar) {
+        Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
+        _ => item.content_hash().to_string(),
+    }
+}
+
 fn check_name(name: &str, node: &Node<'_>, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
     if name.contains('@') {
         let message = "a declared name must not contain \"@\": what follows it names a provider in references";
@@ -222,6 +242,12 @@ impl<'p> Decoder<'p> {
 
     /// `tls.certificates`: a list whose items have no names of their own.
     fn certificates(&mut self, node: &Node<'_>, path: &Path<'_>) {
+        if let Value::Branch(branch) = &node.value {
+            for entry in &branch.below {
+                self.certificate(&entry.node, &path.key(&entry.key));
+            }
+            return;
+        }
         let Some(items) = node.as_list() else {
             let message = format!("is {} where a list is expected", node.describe());
             self.decoded
@@ -230,16 +256,16 @@ impl<'p> Decoder<'p> {
             return;
         };
         for (index, item) in items.iter().enumerate() {
-            let path = path.index(index);
-            let name = match item.field("certFile").and_then(Node::as_scalar) {
-                Some(file) if !file.is_empty() && !file.contains('\n') => file.to_owned(),
-                _ => item.content_hash().to_string(),
-            };
-            let kind = Kind::TlsCertificate;
-            let content = ContentHash::of_entry(kind as u8, &name, item);
-            if !self.recognises(content) {
-                self.object(kind, &name, content, item.at, item, &path);
-            }
+            self.certificate(item, &path.index(index));
+        }
+    }
+
+    fn certificate(&mut self, item: &Node<'_>, path: &Path<'_>) {
+        let name = certificate_name(item);
+        let kind = Kind::TlsCertificate;
+        let content = ContentHash::of_entry(kind as u8, &name, item);
+        if !self.recognises(content) {
+            self.object(kind, &name, content, item.at, item, path);
         }
     }
 

@@ -14,7 +14,7 @@ pub mod tls;
 pub mod udp;
 
 pub use again::Reading;
-pub use decoder::{decode, decode_object, decode_text};
+pub use decoder::{certificate_name, decode, decode_certificate, decode_object, decode_text};
 pub use http::{HttpModel, HttpRouter, HttpServersTransport, HttpService, HttpServiceKind};
 pub use middleware::HttpMiddleware;
 pub use objects::{Declared, Decoded, Kind, Object, ObjectKey};

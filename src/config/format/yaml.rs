@@ -285,6 +285,7 @@ fn size(node: &Node<'_>) -> usize {
         Value::Null | Value::Scalar(_) => 1,
         Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 1 + entries.iter().map(|entry| size(&entry.node)).sum::<usize>(),
+        Value::Branch(_) => unreachable!("no document has one"),
     }
 }
 

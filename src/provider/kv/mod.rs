@@ -7,8 +7,29 @@
 //!
 //! | module | one idea |
 //! |---|---|
+//! | [`image`] | the pairs of a tree, and what a change of them changes |
 //! | [`store`] | what a store must be able to do |
+//! | [`session`] | one provider's life with its store: when to connect, list, watch, wait, save |
+//! | `drive`, `flip` | speaking to the store: the configured root, a root that an alias names |
+//! | `in_force` | what is in force, what of the store is believed, what the watcher is told |
+//! | `tree` | the tree in force, and one that may take its place |
+//! | [`saved`] | the tree in force on disk |
+//! | [`alias`] | the values of one key, for other sources |
+//! | [`backoff`] | how long to wait before a store is tried again |
 //!
 //! Not here: a store's protocol (a folder of its own beside this one), the layout of keys (`config`).
 
+pub mod alias;
+pub mod backoff;
+mod drive;
+#[cfg(test)]
+mod fake;
+mod flip;
+pub mod image;
+mod in_force;
+pub mod saved;
+pub mod session;
 pub mod store;
+#[cfg(test)]
+mod tests;
+mod tree;

@@ -55,7 +55,7 @@ pub enum Event {
 }
 
 /// Why the store could not do what it was asked for, as far as it matters for what to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It cannot be reached, or broke off: wait, try again, from where the watch stopped.
     Unavailable,

@@ -1,0 +1,102 @@
+//! How long to wait before a store is tried again.
+//!
+//! Waits grow from [`FIRST`] to [`LONGEST`] and are jittered, so that a fleet that lost the same store does not
+//! come back in step. Not here: what to do after the wait (`session`, `alias`).
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::store::Failure;
+
+/// The shortest wait, before jitter.
+pub const FIRST: Duration = Duration::from_millis(50);
+
+/// The longest wait between two tries of a store that cannot be reached.
+pub const LONGEST: Duration = Duration::from_secs(1);
+
+/// The wait after a refusal, which lasts until somebody changes something.
+pub const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+
+/// After this long without a failure, waits begin at [`FIRST`] again. A store that answers and breaks off at once
+/// stays below it, so that it is not asked in a tight loop.
+const CALM: Duration = Duration::from_secs(5);
+
+/// The waits of one connection.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+    last_failure: Option<Instant>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            next: FIRST,
+            last_failure: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// How long to wait after this failure, which happened now. What needs no wait gets none, once: if it fails
+    /// again shortly after, it waits like everything else.
+    pub fn after(&mut self, failure: Failure) -> Duration {
+        let now = Instant::now();
+        let is_calm = self
+            .last_failure
+            .is_none_or(|last| now.duration_since(last) >= CALM);
+        self.last_failure = Some(now);
+        if is_calm {
+            self.next = FIRST;
+        }
+        match failure {
+            Failure::Refused => AFTER_REFUSAL,
+            Failure::Compacted | Failure::Unauthenticated if is_calm => Duration::ZERO,
+            _ => {
+                let wait = self.next;
+                self.next = (wait * 2).min(LONGEST);
+                wait.mul_f64(1.0 - 0.5 * random_fraction())
+            }
+        }
+    }
+}
+
+/// Between 0 and 1. The standard library's hash seeds are random enough to spread a fleet.
+fn random_fraction() -> f64 {
+    let bits = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
+    f64::from(bits) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_grow_to_the_longest_and_begin_anew_after_a_calm_while() {
+        let mut backoff = Backoff::default();
+        let mut expected = FIRST;
+        for _ in 0..20 {
+            let wait = backoff.after(Failure::Unavailable);
+            assert!(
+                wait <= expected && wait >= expected / 2,
+                "{wait:?} of {expected:?}"
+            );
+            tokio::time::advance(wait).await;
+            expected = (expected * 2).min(LONGEST);
+        }
+        tokio::time::advance(CALM).await;
+        assert!(backoff.after(Failure::Unavailable) <= FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_needs_no_wait_gets_none_but_only_once() {
+        for failure in [Failure::Compacted, Failure::Unauthenticated] {
+            let mut backoff = Backoff::default();
+            assert_eq!(backoff.after(failure), Duration::ZERO);
+            assert!(backoff.after(failure) >= FIRST / 2);
+            assert_eq!(backoff.after(Failure::Refused), AFTER_REFUSAL);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A Traefik 1 tree: converted as a whole whenever it changes, and compared object by object.
+
+use super::units::{Group, Units};
+use crate::config::decode::ObjectError;
+use crate::config::dynamic::Decoded;
+use crate::config::kv::{Content, Pair, former_tree};
+use crate::config::tree::{Node, Position};
+use crate::watcher::{Entry, Objects};
+
+/// Converts a tree `{frontends: {…}, backends: {…}, tls: {…}}` into today's objects.
+pub type Convert = fn(&Node<'_>) -> Decoded;
+
+/// The conversion in use.
+pub const CONVERT: Convert = refuse;
+
+/// Says that such a tree is not read.
+fn refuse(_: &Node<'_>) -> Decoded {
+    let message = "this tree has Traefik 1's layout, which is not read yet: write today's (http/routers, http/services, …)";
+    let mut decoded = Decoded::default();
+    let error = ObjectError::new("frontends", Position::NONE, message);
+    decoded.errors.push(error);
+    decoded
+}
+
+/// What a Traefik 1 tree declares.
+#[derive(Debug)]
+pub struct FormerTree {
+    convert: Convert,
+    objects: Objects,
+    problems: Vec<ObjectError>,
+}
+
+impl FormerTree {
+    /// No tree.
+    pub const fn new(convert: Convert) -> Self {
+        Self {
+            convert,
+            objects: Objects::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// What is wrong and belongs to no object.
+    pub fn problems(&self) -> &[ObjectError] {
+        &self.problems
+    }
+
+    /// Converts the tree anew; without units there is none. Returns what it declared before, and what it declares.
+    pub fn change(&mut self, units: Option<&Units>) -> (Objects, Objects) {
+        self.problems.clear();
+        let new = units.map(|units| self.converted(units)).unwrap_or_default();
+        let old = std::mem::replace(&mut self.objects, new.clone());
+        (old, new)
+    }
+
+    fn converted(&mut self, units: &Units) -> Objects {
+        let mut owned: Vec<(Vec<u8>, Result<Vec<u8>, usize>)> = Vec::new();
+        let is_former = |group| matches!(group, Group::Former(_));
+        for unit in units.iter().filter(|unit| is_former(unit.id().group())) {
+            unit.pairs.read(|pairs| {
+                owned.extend(pairs.iter().map(|pair| match pair.value {
+                    Content::Bytes(value) => (pair.key.to_vec(), Ok(value.to_vec())),
+                    Content::TooLong(bytes) => (pair.key.to_vec(), Err(bytes)),
+                }));
+            });
+        }
+        owned.sort();
+        let pairs = owned.iter().map(|(key, value)| Pair {
+            key,
+            value: match value {
+                Ok(value) => Content::Bytes(value),
+                Err(bytes) => Content::TooLong(*bytes),
+            },
+        });
+        let pairs: Vec<_> = pairs.collect();
+        let (tree, errors) = former_tree(&pairs);
+        let decoded = (self.convert)(&tree);
+        self.problems = errors;
+        self.problems.extend(decoded.errors);
+        self.problems.extend(decoded.warnings);
+        let objects = decoded.objects.into_iter().map(|(key, declared)| {
+            let entry = match declared.result {
+                Ok(object) => Entry::Present(object),
+                Err(errors) => Entry::Rejected(errors),
+            };
+            (key, entry)
+        });
+        objects.collect()
+    }
+}
