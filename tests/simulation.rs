@@ -204,6 +204,7 @@ impl SimProxy {
             max_connections: u64::MAX,
             terminating_status: 503,
             api: None,
+            rest: None,
             hostname: "simulated".into(),
             secret: [1; 32],
         };

@@ -1,4 +1,4 @@
-//! The HTTP API: what the proxy is doing, as JSON in Traefik's form. It only reads.
+//! The HTTP API: what the proxy is doing, as JSON in Traefik's form. It only reads; what writes stands beside it.
 //!
 //! ```text
 //! client ─► shard ─ router to api@internal ─► abstract Unix socket ─► ApiServer (own thread)
@@ -20,6 +20,9 @@
 //! no request here holds up a shard or the control thread. The socket has a random name and takes connections
 //! of this process alone; who may use the API is decided by the router that leads here.
 //!
+//! `PUT /api/providers/rest` is no part of it but a server of the same kind beside it ([`RestServer`]), behind
+//! `rest@internal`: who may read is not who may write.
+//!
 //! There is no dashboard: `/dashboard/` answers 404, as Traefik does with `dashboard: false`. Not here either:
 //! `/ping`, which the shards answer themselves.
 
@@ -30,11 +33,13 @@ mod overview;
 mod params;
 mod providers;
 mod reach;
+mod rest;
 mod ringway;
 mod routes;
 mod server;
 mod state;
 
+pub use rest::RestServer;
 pub use ringway::{DEFAULT_WAIT, MAX_REJECTED, MAX_WAIT};
 pub use server::{ApiServer, ApiSettings, MAX_CONNECTIONS};
 pub use state::{ApiFacts, ApiState};

@@ -227,7 +227,7 @@ impl Answers {
     }
 }
 
-fn response(status: StatusCode, body: ApiBody) -> Response<ApiBody> {
+pub(super) fn response(status: StatusCode, body: ApiBody) -> Response<ApiBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
@@ -263,7 +263,7 @@ fn message(status: StatusCode, text: &str) -> Response<ApiBody> {
     self::text(status, json)
 }
 
-fn text(status: StatusCode, text: String) -> Response<ApiBody> {
+pub(super) fn text(status: StatusCode, text: String) -> Response<ApiBody> {
     let mut response = response(status, ApiBody::Whole(text.into()));
     let fields = response.headers_mut();
     fields.insert(

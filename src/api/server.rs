@@ -1,5 +1,6 @@
-//! The API's thread and the private socket that it serves.
+//! The API's thread, and the private sockets that such threads serve.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as unix;
@@ -7,12 +8,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::body::ApiBody;
 use super::routes::Answers;
 use super::state::{ApiState, random_hex};
 use crate::config::statics::Api;
@@ -43,12 +47,7 @@ impl From<&Api> for ApiSettings {
 
 /// The running API. Dropping it ends its thread.
 #[derive(Debug)]
-pub struct ApiServer {
-    socket: Box<[u8]>,
-    /// Dropped to end the thread.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct ApiServer(PrivateServer);
 
 impl ApiServer {
     /// Starts the API on a thread of its own. It listens when this returns.
@@ -56,7 +55,39 @@ impl ApiServer {
     /// # Errors
     /// The kernel gives no random bytes, no socket or no thread.
     pub fn start(settings: ApiSettings, state: Arc<ApiState>) -> io::Result<Self> {
-        let socket = format!("ringway-api-{}-{}", std::process::id(), random_hex()?);
+        let answers = Arc::new(Answers::new(state, settings));
+        let handler = move |request| {
+            let answers = Arc::clone(&answers);
+            async move { answers.answer(request).await }
+        };
+        PrivateServer::start("api", handler).map(Self)
+    }
+
+    /// The name of the abstract Unix socket, without the leading zero byte. It takes connections of this process
+    /// only.
+    pub fn socket(&self) -> &[u8] {
+        &self.0.socket
+    }
+}
+
+/// An HTTP server on a socket that only this process can use, with a thread of its own. Dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct PrivateServer {
+    /// The name of the abstract Unix socket, without the leading zero byte.
+    pub(super) socket: Box<[u8]>,
+    /// Dropped to end the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PrivateServer {
+    /// Starts a server whose thread has this name. It listens when this returns.
+    pub(super) fn start<H, F>(name: &str, handler: H) -> io::Result<Self>
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Response<ApiBody>, Infallible>> + Send + 'static,
+    {
+        let socket = format!("ringway-{name}-{}-{}", std::process::id(), random_hex()?);
         let socket: Box<[u8]> = socket.into_bytes().into();
         let address = unix::SocketAddr::from_abstract_name(&socket)?;
         let listener = unix::UnixListener::bind_addr(&address)?;
@@ -68,16 +99,15 @@ impl ApiServer {
             let _context = runtime.enter();
             UnixListener::from_std(listener)?
         };
-        let answers = Arc::new(Answers::new(state, settings));
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
-            .name("api".to_owned())
+            .name(name.to_owned())
             .spawn(move || {
                 runtime.block_on(async move {
                     tokio::select! {
                         // Nothing is ever sent: the sender's end is the message.
                         _ = stopped => {}
-                        () = serve(listener, answers) => {}
+                        () = serve(listener, handler) => {}
                     }
                 });
             })?;
@@ -87,15 +117,9 @@ impl ApiServer {
             thread: Some(thread),
         })
     }
-
-    /// The name of the abstract Unix socket, without the leading zero byte. It takes connections of this process
-    /// only.
-    pub fn socket(&self) -> &[u8] {
-        &self.socket
-    }
 }
 
-impl Drop for ApiServer {
+impl Drop for PrivateServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -105,7 +129,11 @@ impl Drop for ApiServer {
     }
 }
 
-async fn serve(listener: UnixListener, answers: Arc<Answers>) {
+async fn serve<H, F>(listener: UnixListener, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<ApiBody>, Infallible>> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut has_warned = false;
     loop {
@@ -130,9 +158,8 @@ async fn serve(listener: UnixListener, answers: Arc<Answers>) {
             }
             continue;
         }
-        let answers = Arc::clone(&answers);
+        let service = service_fn(handler.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answers.answer(request));
             let connection = http1::Builder::new()
                 .header_read_timeout(None)
                 .serve_connection(TokioIo::new(stream), service);

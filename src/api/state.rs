@@ -58,7 +58,15 @@ impl ApiFacts {
                 .collect(),
             routed_entry_points: routed_entry_points.into(),
             default_entry_points: default_entry_points.into(),
-            providers: providers.file.iter().map(|_| "File".into()).collect(),
+            providers: [
+                ("File", providers.file.is_some()),
+                ("Rest", providers.rest.is_some()),
+                ("HTTP", providers.http.is_some()),
+            ]
+            .into_iter()
+            .filter(|(_, is_enabled)| *is_enabled)
+            .map(|(name, _)| name.into())
+            .collect(),
             access_log: config.access_log.is_some(),
             disable_dashboard_ad: api.is_some_and(|api| api.disable_dashboard_ad),
             dashboard_name: api.map_or_else(Box::default, |api| api.dashboard_name.clone()),

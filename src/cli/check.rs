@@ -348,6 +348,7 @@ impl Check {
             ("noop", Internal::Noop),
             ("ping", Internal::Ping),
             ("api", Internal::Api),
+            ("rest", Internal::Rest),
             ("dashboard", Internal::Dashboard),
         ];
         let settings = PlanSettings {

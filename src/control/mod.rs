@@ -39,7 +39,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
-use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState};
+use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState, RestServer};
 use crate::config::statics::{Loaded, StaticConfig};
 use crate::exchange::MAX_ENTRY_POINTS;
 use crate::io::open_files;
@@ -48,7 +48,9 @@ use crate::observe::counters::Counters;
 use crate::observe::format::LineFormat;
 use crate::plan::{Planner, Published};
 use crate::provider::file::FileProvider;
+use crate::provider::http::{HttpProvider, Trigger};
 use crate::provider::internal;
+use crate::provider::rest::RestProvider;
 use crate::router::mailbox::Wake;
 use broadcast::Broadcast;
 use listen::Claim;
@@ -123,7 +125,9 @@ fn start(
         .collect();
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
+    let rest = start_rest(config, &worker)?;
     let file = start_providers(config, &addresses, &worker).map_err(no_thread)?;
+    let _http = start_http(config, &worker)?;
     let team = shards::start(
         &TeamSettings {
             config,
@@ -132,6 +136,7 @@ fn start(
             access_log: access_log.as_ref(),
             counters: &counters,
             api: api.as_ref().map(|(server, _)| server.socket()),
+            rest: rest.as_ref().map(RestServer::socket),
         },
         &wake_control,
     )?;
@@ -190,6 +195,34 @@ fn start_api(
     let state = Arc::new(ApiState::new(facts, published.clone(), counters));
     let server = ApiServer::start(ApiSettings::from(api), state.clone()).map_err(failed)?;
     Ok(Some((server, state)))
+}
+
+/// Starts what takes in the configuration of the provider `rest`, if that is enabled.
+fn start_rest(config: &StaticConfig, worker: &PlanWorker) -> Result<Option<RestServer>, String> {
+    let Some(rest) = config.providers.rest.as_deref() else {
+        return Ok(None);
+    };
+    let updates = worker.updates();
+    // The worker outlives its providers.
+    let provider = RestProvider::new(move |update| drop(updates.send(update)));
+    RestServer::start(provider, settings::max_bytes(rest.max_request_body_size))
+        .map(Some)
+        .map_err(|error| format!("providers.rest cannot start: {error}"))
+}
+
+/// Starts the HTTP provider, if it is enabled.
+fn start_http(config: &StaticConfig, worker: &PlanWorker) -> Result<Option<HttpProvider>, String> {
+    let Some((own, interval)) = settings::http_provider(config) else {
+        return Ok(None);
+    };
+    let trigger = match settings::http_alias(config)? {
+        Some(source) => Trigger::Alias(source),
+        None => Trigger::Interval(interval),
+    };
+    let updates = worker.updates();
+    HttpProvider::start(own, trigger, move |update| drop(updates.send(update)))
+        .map(Some)
+        .map_err(|error| error.to_string())
 }
 
 fn no_thread(error: io::Error) -> String {

@@ -15,7 +15,8 @@ use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, S
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
 use crate::provider::file::{self, FileSettings};
-use crate::provider::internal;
+use crate::provider::http::{self, HttpSettings};
+use crate::provider::{document, internal};
 use crate::rules::Syntax;
 use crate::service::Transport;
 use crate::watcher::WatcherSettings;
@@ -111,6 +112,10 @@ pub fn watcher(config: &StaticConfig) -> WatcherSettings {
     if let Some(own) = config.providers.file.as_deref() {
         expect(file::NAME, own.throttle_duration);
     }
+    if config.providers.http.is_some() {
+        expected.push(http::NAME.into());
+    }
+    // `rest` is not expected: nobody may ever put anything in.
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
         throttles,
@@ -131,6 +136,49 @@ pub fn file_provider(config: &StaticConfig) -> Option<FileSettings> {
         source,
         watch: own.watch,
     })
+}
+
+/// What the HTTP provider asks for, and how often, if it is enabled.
+pub fn http_provider(config: &StaticConfig) -> Option<(HttpSettings, Duration)> {
+    let own = config.providers.http.as_deref()?;
+    let tls = own.tls.as_deref().cloned().unwrap_or_default();
+    let settings = HttpSettings {
+        endpoint: own.endpoint.to_string(),
+        timeout: Some(own.poll_timeout.as_std()).filter(|timeout| !timeout.is_zero()),
+        headers: own
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect(),
+        tls: http::Tls {
+            ca: tls.ca.to_string(),
+            cert: tls.cert.to_string(),
+            key: tls.key,
+            insecure_skip_verify: tls.insecure_skip_verify,
+        },
+        max_bytes: max_bytes(own.max_response_body_size),
+    };
+    Some((settings, own.poll_interval.as_std()))
+}
+
+/// Where the values of `providers.http.alias` come from, if it is configured.
+///
+/// # Errors
+/// The provider whose store has the key is not there.
+pub fn http_alias(config: &StaticConfig) -> Result<Option<http::AliasSource>, String> {
+    let http = config.providers.http.as_deref();
+    let Some(alias) = http.and_then(|http| http.alias.as_deref()) else {
+        return Ok(None);
+    };
+    Err(format!(
+        "providers.http.alias.provider: the store of {:?} cannot be used for aliases yet",
+        alias.provider
+    ))
+}
+
+/// Most bytes of a document; a negative number means the same as for files.
+pub fn max_bytes(configured: i64) -> u64 {
+    u64::try_from(configured).unwrap_or(document::MAX_BYTES)
 }
 
 /// What the log needs.

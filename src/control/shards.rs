@@ -40,6 +40,8 @@ pub struct TeamSettings<'a> {
     pub counters: &'a [Arc<Counters>],
     /// The private socket of the API, if the API is enabled.
     pub api: Option<&'a [u8]>,
+    /// The private socket that takes configurations in, if the provider `rest` is enabled.
+    pub rest: Option<&'a [u8]>,
 }
 
 /// How many shards there are and where each one runs: one per CPU of the process's affinity mask, or as
@@ -118,7 +120,10 @@ fn local_settings(settings: &TeamSettings<'_>, shards: usize, secret: [u8; 32]) 
         terminating_status: u16::try_from(terminating).unwrap_or(503),
         api: settings
             .api
-            .map(|socket| Service::behind_abstract_socket("api@internal", socket)),
+            .map(|socket| Service::behind_abstract_socket("api@internal", socket, 0)),
+        rest: settings
+            .rest
+            .map(|socket| Service::behind_abstract_socket("rest@internal", socket, 1)),
         hostname: settings::hostname(),
         secret,
     }

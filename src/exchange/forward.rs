@@ -93,12 +93,19 @@ impl Exchange<'_> {
             }
             ServiceKind::Internal(Internal::Dashboard) => Err(Cause::NoRoute),
             ServiceKind::Internal(Internal::Api) => {
-                let local = self.local;
-                let api = local.settings.api.as_ref().ok_or(Cause::NoServer)?;
-                let balancer = api.load_balancer().ok_or(Cause::Internal)?;
-                self.balance(api, balancer).await
+                self.local_server(self.local.settings.api.as_ref()).await
+            }
+            ServiceKind::Internal(Internal::Rest) => {
+                self.local_server(self.local.settings.rest.as_ref()).await
             }
         }
+    }
+
+    /// Sends the request to another thread of this process, which may not have been started.
+    async fn local_server(&mut self, server: Option<&Service>) -> Result<Reply, Cause> {
+        let service = server.ok_or(Cause::NoServer)?;
+        let balancer = service.load_balancer().ok_or(Cause::Internal)?;
+        self.balance(service, balancer).await
     }
 
     fn ping(&mut self) -> Reply {

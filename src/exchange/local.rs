@@ -32,6 +32,8 @@ pub struct LocalSettings {
     pub terminating_status: u16,
     /// The API thread as a service, where `api@internal` and its like are sent.
     pub api: Option<Service>,
+    /// The thread that takes configurations in as a service, where `rest@internal` is sent.
+    pub rest: Option<Service>,
     /// `X-Forwarded-Server`.
     pub hostname: Box<str>,
     /// Random, known to this process alone; keys what filters remember of passwords.

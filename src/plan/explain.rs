@@ -378,6 +378,10 @@ fn explain_router(
             ("answers 418; a redirection comes before it", Vec::new())
         }
         Some(ServiceKind::Internal(Internal::Api)) => ("the API", Vec::new()),
+        Some(ServiceKind::Internal(Internal::Rest)) => (
+            "takes in the configuration of the rest provider",
+            Vec::new(),
+        ),
         Some(ServiceKind::Internal(Internal::Dashboard)) => {
             ("the dashboard, which does not exist yet: 404", Vec::new())
         }

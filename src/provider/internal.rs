@@ -5,6 +5,7 @@
 //! | `entryPoints.<ep>.http.{middlewares,tls,encodedCharacters}`, `observability` | model `<ep>` |
 //! | `entryPoints.<ep>.http.redirections` | router `<ep>-to-<to>`, middleware `redirect-<ep>-to-<to>` |
 //! | `ping` | router `ping` |
+//! | `providers.rest.insecure` | router `rest` |
 //! | `api.insecure` | routers `api`, `dashboard`, `debug`; middlewares `dashboard_redirect`, `dashboard_stripprefix` |
 //!
 //! Names, rules and priorities are Traefik's. The services that these routers name (`api@internal`,
@@ -25,11 +26,12 @@ use crate::watcher::{Entry, Objects, Payload, Position, Update};
 /// The provider's name, as objects' names carry it.
 pub const NAME: &str = "internal";
 
-/// The entry point of `api.insecure`.
+/// The entry point of `api.insecure` and `providers.rest.insecure`.
 const API_ENTRY_POINT: &str = "traefik";
 
 /// Reserved priorities, above every user's (Traefik: same).
 const PING_PRIORITY: i64 = i64::MAX;
+const REST_PRIORITY: i64 = i64::MAX;
 const API_PRIORITY: i64 = i64::MAX - 1;
 const DASHBOARD_PRIORITY: i64 = i64::MAX - 2;
 
@@ -64,6 +66,17 @@ pub fn update_bound(config: &StaticConfig, port: &dyn Fn(&str) -> Option<u16>) -
         );
         insert(&mut objects, Kind::HttpRouter, "ping", router);
     }
+    if let Some(rest) = &config.providers.rest
+        && rest.insecure
+    {
+        let router = router(
+            API_ENTRY_POINT,
+            "PathPrefix(`/api/providers`)",
+            "rest@internal",
+            REST_PRIORITY,
+        );
+        insert(&mut objects, Kind::HttpRouter, "rest", router);
+    }
     if let Some(api) = &config.api
         && api.insecure
     {
@@ -84,6 +97,9 @@ pub fn services(config: &StaticConfig) -> Vec<(Arc<str>, Internal)> {
     let mut services: Vec<(Arc<str>, Internal)> = vec![("noop".into(), Internal::Noop)];
     if config.ping.is_some() {
         services.push(("ping".into(), Internal::Ping));
+    }
+    if config.providers.rest.is_some() {
+        services.push(("rest".into(), Internal::Rest));
     }
     if let Some(api) = &config.api {
         services.push(("api".into(), Internal::Api));
@@ -398,6 +414,16 @@ mod tests {
     }
 
     #[test]
+    fn an_insecure_rest_has_its_router_above_the_apis() {
+        let objects = objects(&["--providers.rest.insecure=true", "--api.insecure=true"]);
+        let router = &objects["http.routers.rest"];
+        assert_eq!(router["rule"], "PathPrefix(`/api/providers`)");
+        assert_eq!(router["service"], "rest@internal");
+        assert_eq!(router["priority"], i64::MAX);
+        assert_eq!(router["entryPoints"], json!(["traefik"]));
+    }
+
+    #[test]
     fn services_follow_what_is_enabled() {
         let names = |flags: &[&str]| {
             services(&config(flags))
@@ -411,5 +437,6 @@ mod tests {
             ["noop", "ping", "api", "dashboard"]
         );
         assert_eq!(names(&["--api.dashboard=false"]), ["noop", "api"]);
+        assert_eq!(names(&["--providers.rest=true"]), ["noop", "rest"]);
     }
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`file`] | a file or a directory of files |
 //! | [`etcd`] | keys in etcd |
+//! | [`http`] | an HTTP server that is asked again and again, or whenever an alias is written |
+//! | [`rest`] | whoever uses `PUT /api/providers/rest` |
 //! | [`kv`] | what key-value stores share |
 //! | [`consul`] | the key-value store of Consul |
 //! | [`redis`] | a Redis server, or one that its sentinels name |
@@ -14,7 +16,10 @@
 
 pub mod consul;
 pub mod etcd;
+pub mod document;
 pub mod file;
+pub mod http;
 pub mod internal;
 pub mod kv;
 pub mod redis;
+pub mod rest;

@@ -63,6 +63,8 @@ pub enum Internal {
     /// `api@internal`: served by the API thread, which the shard reaches as an upstream over a private
     /// socket.
     Api,
+    /// `rest@internal`: takes configurations in; served by a thread of its own, as the API is.
+    Rest,
     /// `dashboard@internal`: there is no dashboard yet, so 404. Never the API: people leave the dashboard
     /// open and protect the API.
     Dashboard,
@@ -131,9 +133,10 @@ pub struct Transport {
 impl Service {
     /// A service with one server behind an abstract Unix socket of this process.
     ///
-    /// Its identities are fixed and out of the range that `plan` gives out.
-    pub fn behind_abstract_socket(name: &str, socket: &[u8]) -> Self {
-        let id = u64::MAX;
+    /// Its identities are fixed, another one for each index, and out of the range that `plan` gives out.
+    pub fn behind_abstract_socket(name: &str, socket: &[u8], index: u8) -> Self {
+        // Plans count from below.
+        let id = u64::MAX - u64::from(index);
         let server = Server {
             id: ServerId(id),
             url: name.into(),

@@ -101,6 +101,7 @@ impl Builder {
                     max_connections: u64::MAX,
                     terminating_status: 503,
                     api: None,
+                    rest: None,
                     hostname: "test-host".into(),
                     secret: [7; 32],
                 },

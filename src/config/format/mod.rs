@@ -3,12 +3,15 @@
 //! Templates in a text are the file provider's business; here they are text like any other.
 
 mod everyday;
+mod json;
 mod scalar;
 mod toml;
 mod yaml;
 
 use std::fmt;
 use std::path::Path;
+
+pub use json::parse_json;
 
 use super::tree::{Entry, Node, Position};
 

@@ -1,9 +1,9 @@
 //! The whole static configuration and its parts besides entry points.
 
-use super::EntryPoint;
 use super::kv_stores::{Consul, Redis};
 use super::providers::Etcd;
 use super::validate::default_precedence;
+use super::{EntryPoint, HttpProvider, RestProvider};
 use crate::config::decode::{List, Map, Text};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::http::ForwardingTimeouts;
@@ -70,6 +70,10 @@ schema! {
         pub redis: Option<Box<Redis>> = "redis" [presence];
         /// Present: Consul's key-value store.
         pub consul: Option<Box<Consul>> = "consul" [presence];
+        /// Present: an HTTP server.
+        pub http: Option<Box<HttpProvider>> = "http" [presence];
+        /// Present: whoever uses `PUT /api/providers/rest`.
+        pub rest: Option<Box<RestProvider>> = "rest" [presence];
     }
 
     /// Dynamic configuration from files: a directory, or else one file.

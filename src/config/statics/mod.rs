@@ -10,6 +10,7 @@
 mod address;
 mod entry_point;
 mod former;
+mod http_sources;
 mod install;
 mod kv_stores;
 mod load;
@@ -24,6 +25,7 @@ pub use entry_point::{
     EntryPointTransport, ForwardedHeaders, Http2, Http3, LifeCycle, ProxyProtocolIn,
     RedirectToEntryPoint, Redirections, RespondingTimeouts, Udp, UnderscoreHeaders,
 };
+pub use http_sources::{HttpAlias, HttpProvider, RestProvider};
 pub use install::{
     AccessLog, AccessLogFields, AccessLogFilters, AccessLogFormat, AccessLogHeaders,
     AccessLogQuery, Api, Core, Driver, FieldMode, FileProvider, Global, Limits, Log, LogFormat,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{EntryPoint, EntryPointAddress, Protocol, StaticConfig};
+use super::{EntryPoint, EntryPointAddress, HttpProvider, Protocol, StaticConfig};
 use crate::config::decode::{FromText, List, ObjectError, Path, Text, nearest};
 use crate::config::tree::Position;
 
@@ -30,6 +30,9 @@ const PRECEDENCE: &[&str] = &[
     "zookeeper",
     "rest",
 ];
+
+/// Providers whose store can have the key of `providers.http.alias`.
+const ALIAS_PROVIDERS: &[&str] = &["etcd", "consul", "redis", "zooKeeper"];
 
 /// Traefik's order of providers, which decides between routers of equal priority.
 pub fn default_precedence() -> List<Text> {
@@ -69,6 +72,12 @@ pub(super) fn complete(config: &mut StaticConfig) {
             .ping
             .as_ref()
             .is_some_and(|ping| !ping.manual_routing && &*ping.entry_point == INTERNAL_ENTRY_POINT);
+    let is_needed = is_needed
+        || config
+            .providers
+            .rest
+            .as_ref()
+            .is_some_and(|rest| rest.insecure);
     if is_needed && !config.entry_points.contains_key(INTERNAL_ENTRY_POINT) {
         config
             .entry_points
@@ -105,6 +114,9 @@ pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
         ));
     }
     super::kv_stores::validate(config, errors);
+    if let Some(http) = &config.providers.http {
+        validate_http(http, &providers.key("http"), errors);
+    }
     if let Some(api) = &config.api
         && !is_base_path(&api.base_path)
     {
@@ -126,6 +138,41 @@ pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
         if !ping.manual_routing {
             check_entry_point(config, &ping.entry_point, &path.key("entryPoint"), errors);
         }
+    }
+}
+
+fn validate_http(http: &HttpProvider, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
+    let is_url = ["http://", "https://"].iter().any(|scheme| {
+        let begin = http.endpoint.get(..scheme.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    });
+    if http.endpoint.is_empty() {
+        errors.push(problem(path, "needs an endpoint: the URL to ask"));
+    } else if !is_url {
+        errors.push(problem(
+            &path.key("endpoint"),
+            "is no URL that begins with http:// or https://",
+        ));
+    }
+    let Some(alias) = &http.alias else {
+        return;
+    };
+    let path = path.key("alias");
+    if !ALIAS_PROVIDERS.contains(&&*alias.provider) {
+        let message = format!(
+            "is {:?} where one of {} is expected",
+            alias.provider,
+            ALIAS_PROVIDERS.join(", ")
+        );
+        let mut error = problem(&path.key("provider"), message);
+        error.suggestion = nearest(ALIAS_PROVIDERS.iter().copied(), &alias.provider);
+        errors.push(error);
+    }
+    if alias.key.is_empty() {
+        errors.push(problem(
+            &path.key("key"),
+            "is missing: the key whose value names the configuration",
+        ));
     }
 }
 
