@@ -48,8 +48,8 @@ macro_rules! kv_provider {
 
         impl $name {
             /// What every key-value provider has.
-            pub fn kv(&self) -> KvOptions {
-                KvOptions {
+            pub fn kv(&self) -> $crate::config::statics::KvOptions {
+                $crate::config::statics::KvOptions {
                     root_key: self.root_key.clone(),
                     alias_key: self.alias_key.clone(),
                     alias_watch: self.alias_watch,
