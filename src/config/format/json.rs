@@ -126,6 +126,7 @@ mod tests {
                     .collect();
                 format!("{{{}}}", entries.join(","))
             }
+            Value::Branch(_) => unreachable!("JSON has no keys with a text of their own"),
         }
     }
 
