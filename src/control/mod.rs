@@ -47,8 +47,10 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::counters::Counters;
 use crate::observe::format::LineFormat;
 use crate::plan::{Planner, Published};
+use crate::provider::etcd::EtcdStore;
 use crate::provider::file::FileProvider;
 use crate::provider::internal;
+use crate::provider::kv::session::KvProvider;
 use crate::router::mailbox::Wake;
 use broadcast::Broadcast;
 use listen::Claim;
@@ -123,7 +125,7 @@ fn start(
         .collect();
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
-    let file = start_providers(config, &worker).map_err(no_thread)?;
+    let (file, _stores) = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
         &TeamSettings {
             config,
@@ -242,7 +244,10 @@ fn start_access_log(config: &StaticConfig) -> Result<Option<AccessLog>, String> 
 }
 
 /// The internal provider last, as Traefik starts it; it has nothing to wait for.
-fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Option<FileProvider>> {
+fn start_providers(
+    config: &StaticConfig,
+    worker: &PlanWorker,
+) -> io::Result<(Option<FileProvider>, Vec<KvProvider>)> {
     let file = match settings::file_provider(config) {
         Some(own) => {
             let updates = worker.updates();
@@ -253,8 +258,18 @@ fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Opt
         }
         None => None,
     };
+    let mut stores = Vec::new();
+    if let Some((session, own)) = settings::etcd_provider(config) {
+        let updates = worker.updates();
+        let sink = move |update| drop(updates.send(update));
+        stores.push(KvProvider::start(
+            session,
+            move || EtcdStore::new(own),
+            sink,
+        )?);
+    }
     let _ = worker.updates().send(internal::update(config));
-    Ok(file)
+    Ok((file, stores))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What each part is given of the static configuration. Only translates; decides nothing but Traefik's
 //! rules of which entry points are default ones.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,16 @@ use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
 use crate::config::decode::Text;
-use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
+use crate::config::statics::{
+    self, EntryPoint, KvOptions, LogLevel, Protocol, RuleSyntax, StaticConfig,
+};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
+use crate::provider::etcd::{self, EtcdSettings};
 use crate::provider::file::{self, FileSettings};
 use crate::provider::internal;
+use crate::provider::kv::image::Limits;
+use crate::provider::kv::session::{AliasSettings, Seen, SessionSettings};
 use crate::rules::Syntax;
 use crate::service::Transport;
 use crate::watcher::WatcherSettings;
@@ -103,10 +109,17 @@ pub fn watcher(config: &StaticConfig) -> WatcherSettings {
     if config.providers.file.is_some() {
         expected.push(file::NAME.into());
     }
+    // What never changes needs no throttle, and must not wait for one.
+    let mut throttles = BTreeMap::from([(internal::NAME.into(), Duration::ZERO)]);
+    for (name, own) in stores(config) {
+        expected.push(name.into());
+        if let Some(throttle) = own.throttle {
+            throttles.insert(name.into(), throttle.as_std());
+        }
+    }
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
-        // What never changes needs no throttle, and must not wait for one.
-        throttles: [(internal::NAME.into(), Duration::ZERO)].into(),
+        throttles,
         expected,
     }
 }
@@ -123,6 +136,35 @@ pub fn file_provider(config: &StaticConfig) -> Option<FileSettings> {
         source,
         watch: own.watch,
     })
+}
+
+/// The key-value providers that are enabled, with what all of them have.
+fn stores(config: &StaticConfig) -> impl Iterator<Item = (&'static str, KvOptions)> {
+    let etcd = config.providers.etcd.as_deref();
+    etcd.map(|own| (etcd::NAME, own.kv())).into_iter()
+}
+
+/// What the etcd provider reads, if it is enabled.
+pub fn etcd_provider(config: &StaticConfig) -> Option<(SessionSettings, EtcdSettings)> {
+    let own = config.providers.etcd.as_deref()?;
+    Some((session(config, etcd::NAME, &own.kv()), own.into()))
+}
+
+/// What a key-value provider's session needs.
+fn session(config: &StaticConfig, provider: &str, own: &KvOptions) -> SessionSettings {
+    let state_dir = &config.ringway.state_dir;
+    SessionSettings {
+        provider: provider.into(),
+        root: own.root_key.to_string(),
+        limits: Limits::default(),
+        alias: (!own.alias_key.is_empty()).then(|| AliasSettings {
+            key: own.alias_key.to_string(),
+            watches_tree: own.alias_watch,
+        }),
+        allow_restore: own.allow_restore,
+        state_dir: (!state_dir.is_empty()).then(|| (&**state_dir).into()),
+        seen: Seen::default(),
+    }
 }
 
 /// What the log needs.
@@ -258,6 +300,27 @@ mod tests {
             file::Source::Directory("/d".into())
         );
         assert_eq!(watcher(&both).expected, ["internal".into(), "file".into()]);
+    }
+
+    #[test]
+    fn etcd_must_report_and_has_its_own_throttle() {
+        let config = config(&[
+            "--providers.etcd.rootKey=edge",
+            "--providers.etcd.aliasKey=edge/alias",
+            "--providers.etcd.throttleDuration=3s",
+            "--ringway.stateDir=/var/lib/ringway",
+        ]);
+        let settings = watcher(&config);
+        assert_eq!(settings.expected, ["internal".into(), "etcd".into()]);
+        assert_eq!(settings.throttles["etcd"], Duration::from_secs(3));
+        let (session, own) = etcd_provider(&config).unwrap();
+        assert_eq!((&*session.provider, &*session.root), ("etcd", "edge"));
+        assert_eq!(session.alias.unwrap().key, "edge/alias");
+        assert_eq!(
+            session.state_dir.unwrap().to_str(),
+            Some("/var/lib/ringway")
+        );
+        assert_eq!(own.endpoints[0].to_string(), "127.0.0.1:2379");
     }
 
     #[test]
