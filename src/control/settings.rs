@@ -1,6 +1,7 @@
 //! What each part is given of the static configuration. Only translates; decides nothing but Traefik's
 //! rules of which entry points are default ones.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
+use super::stores;
 use crate::config::decode::Text;
 use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
 use crate::exchange::EntryPointSettings;
@@ -103,10 +105,17 @@ pub fn watcher(config: &StaticConfig) -> WatcherSettings {
     if config.providers.file.is_some() {
         expected.push(file::NAME.into());
     }
+    // What never changes needs no throttle, and must not wait for one.
+    let mut throttles = BTreeMap::from([(internal::NAME.into(), Duration::ZERO)]);
+    for (name, own) in stores::names(config) {
+        if let Some(throttle) = own.throttle {
+            throttles.insert(Arc::clone(&name), throttle.as_std());
+        }
+        expected.push(name);
+    }
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
-        // What never changes needs no throttle, and must not wait for one.
-        throttles: [(internal::NAME.into(), Duration::ZERO)].into(),
+        throttles,
         expected,
     }
 }
