@@ -17,6 +17,7 @@
 //! | [`listen`] | listening sockets |
 //! | [`shards`] | how many shards, where, with what |
 //! | [`settings`] | what each part is given of the static configuration |
+//! | [`stores`] | the providers of key-value stores |
 //! | [`log`] | the structured log |
 //!
 //! The thread is never busy for long: what takes time runs elsewhere. Not here: what a request needs.
@@ -29,6 +30,7 @@ pub mod resolver;
 pub mod serve;
 pub mod settings;
 pub mod shards;
+pub mod stores;
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,10 +49,8 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::counters::Counters;
 use crate::observe::format::LineFormat;
 use crate::plan::{Planner, Published};
-use crate::provider::etcd::EtcdStore;
 use crate::provider::file::FileProvider;
 use crate::provider::internal;
-use crate::provider::kv::session::KvProvider;
 use crate::router::mailbox::Wake;
 use broadcast::Broadcast;
 use listen::Claim;
@@ -125,7 +125,9 @@ fn start(
         .collect();
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
-    let (file, _stores) = start_providers(config, &worker).map_err(no_thread)?;
+    // Ends with this function: they say what they know until the proxy has drained.
+    let _stores = stores::start(config, &worker).map_err(no_thread)?;
+    let file = start_providers(config, &worker).map_err(no_thread)?;
     let team = shards::start(
         &TeamSettings {
             config,
@@ -244,10 +246,7 @@ fn start_access_log(config: &StaticConfig) -> Result<Option<AccessLog>, String> 
 }
 
 /// The internal provider last, as Traefik starts it; it has nothing to wait for.
-fn start_providers(
-    config: &StaticConfig,
-    worker: &PlanWorker,
-) -> io::Result<(Option<FileProvider>, Vec<KvProvider>)> {
+fn start_providers(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Option<FileProvider>> {
     let file = match settings::file_provider(config) {
         Some(own) => {
             let updates = worker.updates();
@@ -258,18 +257,8 @@ fn start_providers(
         }
         None => None,
     };
-    let mut stores = Vec::new();
-    if let Some((session, own)) = settings::etcd_provider(config) {
-        let updates = worker.updates();
-        let sink = move |update| drop(updates.send(update));
-        stores.push(KvProvider::start(
-            session,
-            move || EtcdStore::new(own),
-            sink,
-        )?);
-    }
     let _ = worker.updates().send(internal::update(config));
-    Ok((file, stores))
+    Ok(file)
 }
 
 #[cfg(test)]

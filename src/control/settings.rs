@@ -9,17 +9,13 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
+use super::stores;
 use crate::config::decode::Text;
-use crate::config::statics::{
-    self, EntryPoint, KvOptions, LogLevel, Protocol, RuleSyntax, StaticConfig,
-};
+use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
-use crate::provider::etcd::{self, EtcdSettings};
 use crate::provider::file::{self, FileSettings};
 use crate::provider::internal;
-use crate::provider::kv::image::Limits;
-use crate::provider::kv::session::{AliasSettings, Seen, SessionSettings};
 use crate::rules::Syntax;
 use crate::service::Transport;
 use crate::watcher::WatcherSettings;
@@ -111,11 +107,11 @@ pub fn watcher(config: &StaticConfig) -> WatcherSettings {
     }
     // What never changes needs no throttle, and must not wait for one.
     let mut throttles = BTreeMap::from([(internal::NAME.into(), Duration::ZERO)]);
-    for (name, own) in stores(config) {
-        expected.push(name.into());
+    for (name, own) in stores::names(config) {
         if let Some(throttle) = own.throttle {
-            throttles.insert(name.into(), throttle.as_std());
+            throttles.insert(Arc::clone(&name), throttle.as_std());
         }
+        expected.push(name);
     }
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
@@ -136,35 +132,6 @@ pub fn file_provider(config: &StaticConfig) -> Option<FileSettings> {
         source,
         watch: own.watch,
     })
-}
-
-/// The key-value providers that are enabled, with what all of them have.
-fn stores(config: &StaticConfig) -> impl Iterator<Item = (&'static str, KvOptions)> {
-    let etcd = config.providers.etcd.as_deref();
-    etcd.map(|own| (etcd::NAME, own.kv())).into_iter()
-}
-
-/// What the etcd provider reads, if it is enabled.
-pub fn etcd_provider(config: &StaticConfig) -> Option<(SessionSettings, EtcdSettings)> {
-    let own = config.providers.etcd.as_deref()?;
-    Some((session(config, etcd::NAME, &own.kv()), own.into()))
-}
-
-/// What a key-value provider's session needs.
-fn session(config: &StaticConfig, provider: &str, own: &KvOptions) -> SessionSettings {
-    let state_dir = &config.ringway.state_dir;
-    SessionSettings {
-        provider: provider.into(),
-        root: own.root_key.to_string(),
-        limits: Limits::default(),
-        alias: (!own.alias_key.is_empty()).then(|| AliasSettings {
-            key: own.alias_key.to_string(),
-            watches_tree: own.alias_watch,
-        }),
-        allow_restore: own.allow_restore,
-        state_dir: (!state_dir.is_empty()).then(|| (&**state_dir).into()),
-        seen: Seen::default(),
-    }
 }
 
 /// What the log needs.
@@ -303,24 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn etcd_must_report_and_has_its_own_throttle() {
+    fn a_store_must_report_and_may_have_its_own_throttle() {
         let config = config(&[
-            "--providers.etcd.rootKey=edge",
-            "--providers.etcd.aliasKey=edge/alias",
+            "--providers.etcd=true",
             "--providers.etcd.throttleDuration=3s",
-            "--ringway.stateDir=/var/lib/ringway",
         ]);
         let settings = watcher(&config);
         assert_eq!(settings.expected, ["internal".into(), "etcd".into()]);
         assert_eq!(settings.throttles["etcd"], Duration::from_secs(3));
-        let (session, own) = etcd_provider(&config).unwrap();
-        assert_eq!((&*session.provider, &*session.root), ("etcd", "edge"));
-        assert_eq!(session.alias.unwrap().key, "edge/alias");
-        assert_eq!(
-            session.state_dir.unwrap().to_str(),
-            Some("/var/lib/ringway")
-        );
-        assert_eq!(own.endpoints[0].to_string(), "127.0.0.1:2379");
     }
 
     #[test]

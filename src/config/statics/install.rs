@@ -1,6 +1,7 @@
 //! The whole static configuration and its parts besides entry points.
 
 use super::EntryPoint;
+use super::kv_stores::{Consul, Redis};
 use super::providers::Etcd;
 use super::validate::default_precedence;
 use crate::config::decode::{List, Map, Text};
@@ -65,6 +66,10 @@ schema! {
         pub file: Option<Box<FileProvider>> = "file";
         /// Present: etcd.
         pub etcd: Option<Box<Etcd>> = "etcd" [presence];
+        /// Present: Redis.
+        pub redis: Option<Box<Redis>> = "redis" [presence];
+        /// Present: Consul's key-value store.
+        pub consul: Option<Box<Consul>> = "consul" [presence];
     }
 
     /// Dynamic configuration from files: a directory, or else one file.

@@ -11,6 +11,7 @@ mod address;
 mod entry_point;
 mod former;
 mod install;
+mod kv_stores;
 mod load;
 mod providers;
 mod sources;
@@ -28,6 +29,7 @@ pub use install::{
     AccessLogQuery, Api, Core, Driver, FieldMode, FileProvider, Global, Limits, Log, LogFormat,
     LogLevel, Ping, Providers, Ringway, RuleSyntax, StaticConfig, StaticServersTransport,
 };
+pub use kv_stores::{Consul, Redis, RedisSentinel};
 pub use load::{Disk, Files, LoadError, Loaded, Source, load};
 pub use providers::{Etcd, EtcdEndpoint, KvOptions, Scheme};
 pub use validate::{IpRange, default_precedence};

@@ -61,6 +61,8 @@ macro_rules! kv_provider {
     };
 }
 
+pub(super) use kv_provider;
+
 kv_provider! {
     /// Dynamic configuration from etcd, through its v3 API.
     pub struct Etcd {

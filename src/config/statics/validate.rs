@@ -104,6 +104,7 @@ pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
             "needs a filename or a directory",
         ));
     }
+    super::kv_stores::validate(config, errors);
     if let Some(api) = &config.api
         && !is_base_path(&api.base_path)
     {

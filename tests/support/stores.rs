@@ -1,0 +1,79 @@
+//! What the suites of key-value stores share: a runtime as providers have it, listings and events that are waited for.
+#![allow(dead_code)] // Each suite uses a part of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ringway::provider::kv::store::{Event, Listing, Scope, Store, StoreError, Watch};
+
+/// How long anything may take; the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a test as a provider's thread would.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let test = tokio::time::timeout(4 * PATIENCE, test).await;
+        test.expect("the test takes too long")
+    })
+}
+
+/// Everything in scope, as text, with the sizes of pages.
+pub async fn list(
+    store: &mut impl Store,
+    scope: Scope<'_>,
+) -> Result<(BTreeMap<String, String>, Listing, Vec<usize>), StoreError> {
+    let (mut pairs, mut pages) = (BTreeMap::new(), Vec::new());
+    let listing = store
+        .list(scope, None, |page| {
+            pages.push(page.len());
+            for pair in page {
+                pairs.insert(text(pair.key), text(pair.value));
+            }
+        })
+        .await?;
+    Ok((pairs, listing, pages))
+}
+
+/// The next event.
+pub async fn next(watch: &mut impl Watch) -> Result<Event, StoreError> {
+    let next = tokio::time::timeout(PATIENCE, watch.next()).await;
+    next.expect("an event")
+}
+
+/// The next event's changes; `key=value`, `key` if deleted.
+pub async fn changes(watch: &mut impl Watch) -> Vec<String> {
+    loop {
+        match next(watch).await.expect("the watch goes on") {
+            Event::Transaction { changes, .. } => {
+                let mut changes: Vec<String> = changes
+                    .into_iter()
+                    .map(|change| match change.value {
+                        Some(value) => format!("{}={}", text(change.key), text(value)),
+                        None => text(change.key),
+                    })
+                    .collect();
+                changes.sort();
+                return changes;
+            }
+            Event::Progress(_) => {}
+            Event::Unknown => panic!("a transaction is expected"),
+        }
+    }
+}
+
+/// Connects as often as it takes.
+pub async fn reconnect(store: &mut impl Store) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = store.connect().await {
+        assert!(std::time::Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("UTF-8")
+}
