@@ -31,7 +31,7 @@ fn settings(server: &RedisServer) -> RedisSettings {
 }
 
 async fn connected(settings: RedisSettings) -> Redis {
-    let mut store = Redis::new(settings).expect("settings");
+    let mut store = Redis::new(settings);
     store.connect().await.expect("connected");
     store
 }
@@ -310,7 +310,7 @@ fn refusals_say_what_to_do() {
             ..settings(&server)
         };
         for (settings, word) in [(wrong, "WRONGPASS"), (settings(&server), "NOAUTH")] {
-            let mut store = Redis::new(settings).expect("settings");
+            let mut store = Redis::new(settings);
             let error = match store.connect().await {
                 Err(error) => error,
                 Ok(()) => list(&mut store, ROOT).await.map(drop).expect_err("refused"),
@@ -336,13 +336,8 @@ fn refusals_say_what_to_do() {
         endpoints: vec!["a:1".into(), "b:2".into()],
         ..settings(&server)
     };
-    assert!(
-        Redis::new(two)
-            .err()
-            .expect("refused")
-            .to_string()
-            .contains("sentinel")
-    );
+    let error = run(async { Redis::new(two).connect().await.expect_err("refused") });
+    assert!(error.to_string().contains("sentinel"), "{error}");
 }
 
 #[test]
@@ -431,7 +426,6 @@ fn a_failover_is_followed() {
             }),
             ..sentinel_settings(&sentinel, Strategy::Master)
         })
-        .expect("settings")
         .connect()
         .await
         .expect_err("unknown");
@@ -504,14 +498,14 @@ fn tls_is_verified_against_the_authority() {
         };
         let mut store = connected(with(careless)).await;
         assert!(list(&mut store, ROOT).await.expect("listed").0.is_empty());
-        let mut store = Redis::new(with(ClientTls::default())).expect("settings");
+        let mut store = Redis::new(with(ClientTls::default()));
         let error = store.connect().await.expect_err("not trusted");
         assert!(error.to_string().contains("certificate"), "{error}");
         let missing = ClientTls {
             ca: "/nowhere/ca.pem".into(),
             ..ClientTls::default()
         };
-        let mut store = Redis::new(with(missing)).expect("settings");
+        let mut store = Redis::new(with(missing));
         let error = store.connect().await.expect_err("no file");
         assert!(error.to_string().contains("tls.ca"), "{error}");
     });

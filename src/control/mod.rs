@@ -17,6 +17,7 @@
 //! | [`listen`] | listening sockets |
 //! | [`shards`] | how many shards, where, with what |
 //! | [`settings`] | what each part is given of the static configuration |
+//! | [`stores`] | the providers of key-value stores |
 //! | [`log`] | the structured log |
 //!
 //! The thread is never busy for long: what takes time runs elsewhere. Not here: what a request needs.
@@ -29,6 +30,7 @@ pub mod resolver;
 pub mod serve;
 pub mod settings;
 pub mod shards;
+pub mod stores;
 
 use std::collections::VecDeque;
 use std::io;
@@ -126,6 +128,8 @@ fn start(
     let api = start_api(config, &published, &addresses, counters.clone())?;
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
     let rest = start_rest(config, &worker)?;
+    // Ends with this function: they say what they know until the proxy has drained.
+    let _stores = stores::start(config, &worker).map_err(no_thread)?;
     let file = start_providers(config, &addresses, &worker).map_err(no_thread)?;
     let _http = start_http(config, &worker)?;
     let team = shards::start(

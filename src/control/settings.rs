@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::log::{LogFormat, LogSettings};
+use super::stores;
 use crate::config::decode::Text;
 use crate::config::duration::GoDuration;
 use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
@@ -113,9 +114,12 @@ pub fn watcher(config: &StaticConfig) -> WatcherSettings {
         expect(file::NAME, own.throttle_duration);
     }
     if config.providers.http.is_some() {
-        expected.push(http::NAME.into());
+        expect(http::NAME, None);
     }
     // `rest` is not expected: nobody may ever put anything in.
+    for (name, own) in stores::names(config) {
+        expect(&name, own.throttle);
+    }
     WatcherSettings {
         throttle: config.providers.providers_throttle_duration.as_std(),
         throttles,
@@ -334,6 +338,17 @@ mod tests {
             file::Source::Directory("/d".into())
         );
         assert_eq!(watcher(&both).expected, ["internal".into(), "file".into()]);
+    }
+
+    #[test]
+    fn a_store_must_report_and_may_have_its_own_throttle() {
+        let config = config(&[
+            "--providers.etcd=true",
+            "--providers.etcd.throttleDuration=3s",
+        ]);
+        let settings = watcher(&config);
+        assert_eq!(settings.expected, ["internal".into(), "etcd".into()]);
+        assert_eq!(settings.throttles["etcd"], Duration::from_secs(3));
     }
 
     #[test]

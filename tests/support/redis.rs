@@ -1,4 +1,5 @@
 //! Redis servers and sentinels of a test's own: free ports, a temporary directory, ended with the value.
+#![allow(dead_code)] // Each suite uses a part of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -149,7 +149,8 @@ pub enum Strategy {
 
 /// A Redis server.
 pub struct Redis {
-    connector: Connector,
+    /// Or why the settings cannot work.
+    connector: Result<Connector, StoreError>,
     revisions: Arc<Revisions>,
     warned: Arc<AtomicBool>,
     connected: Option<Connected>,
@@ -177,17 +178,14 @@ pub(crate) struct Link {
 pub(crate) struct Revisions(AtomicU64);
 
 impl Redis {
-    /// A server that is not connected yet.
-    ///
-    /// # Errors
-    /// The settings cannot work: no or too many endpoints, unreadable TLS files.
-    pub fn new(settings: RedisSettings) -> Result<Self, StoreError> {
-        Ok(Self {
-            connector: Connector::new(settings)?,
+    /// A server that is not connected yet. What cannot work in the settings is told when it is to be connected.
+    pub fn new(settings: RedisSettings) -> Self {
+        Self {
+            connector: Connector::new(settings),
             revisions: Arc::new(Revisions::new()),
             warned: Arc::default(),
             connected: None,
-        })
+        }
     }
 
     fn connected(&mut self) -> Result<&mut Connected, StoreError> {
@@ -203,8 +201,9 @@ impl Store for Redis {
     async fn connect(&mut self) -> Result<(), StoreError> {
         // What was connected before ends here, and with it its watches.
         self.connected = None;
-        let link = self.connector.connect().await?;
-        let announcer = Announcer::new(self.connector.settings().db, self.warned.clone());
+        let connector = self.connector.clone()?;
+        let link = connector.connect().await?;
+        let announcer = Announcer::new(connector.settings().db, self.warned.clone());
         self.connected = Some(Connected { link, announcer });
         Ok(())
     }
@@ -255,7 +254,7 @@ impl Store for Redis {
         after: Revision,
     ) -> Result<Self::Watch, StoreError> {
         let revisions = self.revisions.clone();
-        let connector = self.connector.clone();
+        let connector = self.connector.clone()?;
         let connected = self.connected()?;
         let link = connected.link.clone();
         let interest = link.signals.watched(scope, after);

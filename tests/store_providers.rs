@@ -1,0 +1,143 @@
+//! Redis and Consul as providers, through the binary: keys become routes, change, and go; an alias switches.
+
+#[path = "support/consul.rs"]
+mod consul;
+#[path = "support/redis.rs"]
+mod redis;
+mod support;
+
+use support::origin::{Origin, answering};
+use support::process::{Process, Setup, answer, setup, wait_for};
+
+/// The keys of a route by host below a root.
+fn route(root: &str, host: &str, url: &str) -> Vec<(String, String)> {
+    [
+        ("http/routers/r/rule", format!("Host(`{host}`)")),
+        ("http/routers/r/service", "s".to_owned()),
+        ("http/services/s/loadbalancer/servers/0/url", url.to_owned()),
+    ]
+    .map(|(key, value)| (format!("{root}/{key}"), value))
+    .into()
+}
+
+fn with(providers: &str) -> Setup {
+    setup(&format!(
+        "entryPoints: {{web: {{address: \"127.0.0.1:0\"}}}}\nproviders: {{{providers}}}\n"
+    ))
+}
+
+fn serves(proxy: &Process, host: &str, body: &str) {
+    wait_for(&format!("{host} serves {body:?}"), || {
+        proxy.get(host, "/").text() == body
+    });
+}
+
+fn is_gone(proxy: &Process, host: &str) {
+    wait_for(&format!("{host} is gone"), || {
+        proxy.get(host, "/").status == 404
+    });
+}
+
+/// Puts keys, changes one, deletes all.
+fn follows(proxy: &Process, origin: &Origin, set: impl Fn(&[(String, String)]), clear: impl Fn()) {
+    set(&route("traefik", "a.test", &origin.url()));
+    serves(proxy, "a.test", "here");
+    set(&[(
+        "traefik/http/routers/r/rule".into(),
+        "Host(`b.test`)".into(),
+    )]);
+    serves(proxy, "b.test", "here");
+    is_gone(proxy, "a.test");
+    // One bad key rejects its object, which keeps what was good.
+    set(&[("traefik/http/routers/r/priority".into(), "much".into())]);
+    set(&[(
+        "traefik/http/routers/q/rule".into(),
+        "Host(`q.test`)".into(),
+    )]);
+    set(&[("traefik/http/routers/q/service".into(), "s".into())]);
+    serves(proxy, "q.test", "here");
+    serves(proxy, "b.test", "here");
+    clear();
+    is_gone(proxy, "b.test");
+    is_gone(proxy, "q.test");
+}
+
+fn put(server: &redis::RedisServer, pairs: &[(String, String)]) {
+    let mut command = vec!["MSET"];
+    for (key, value) in pairs {
+        command.extend([&**key, &**value]);
+    }
+    assert_eq!(server.run(&command), "+OK");
+}
+
+#[test]
+fn redis_is_followed_also_over_a_restart() {
+    let mut server = redis::RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let origin = answering(answer("here"));
+    let proxy = with(&format!(
+        "redis: {{endpoints: [\"{}\"]}}",
+        server.endpoint()
+    ))
+    .start();
+    let clear = || drop(server.run(&["FLUSHALL"]));
+    follows(&proxy, &origin, |pairs| put(&server, pairs), clear);
+    put(&server, &route("traefik", "a.test", &origin.url()));
+    serves(&proxy, "a.test", "here");
+    server.restart();
+    serves(&proxy, "a.test", "here");
+    put(&server, &route("traefik", "c.test", &origin.url()));
+    serves(&proxy, "c.test", "here");
+}
+
+#[test]
+fn a_password_that_is_wrong_is_told_and_not_shown() {
+    let server = redis::RedisServer::start(&["--requirepass", "right"]);
+    let proxy = with(&format!(
+        "redis: {{endpoints: [\"{}\"], password: \"wr0ng\"}}",
+        server.endpoint()
+    ))
+    .argument("--ringway.startupTimeout=1ms")
+    .start();
+    wait_for("the log says why", || {
+        proxy.log().contains("providers.redis.password")
+    });
+    assert!(!proxy.log().contains("wr0ng"), "{}", proxy.log());
+}
+
+#[test]
+fn an_alias_in_redis_switches_trees() {
+    let server = redis::RedisServer::start(&[]);
+    let origin = answering(answer("here"));
+    put(&server, &route("one", "one.test", &origin.url()));
+    server.run(&["SET", "alias", "one"]);
+    let proxy = with(&format!(
+        "redis: {{endpoints: [\"{}\"], aliasKey: alias}}",
+        server.endpoint()
+    ))
+    .start();
+    serves(&proxy, "one.test", "here");
+    for n in 0..20 {
+        let (root, host) = (format!("tree{n}"), format!("host{n}.test"));
+        put(&server, &route(&root, &host, &origin.url()));
+        server.run(&["SET", "alias", &root]);
+        serves(&proxy, &host, "here");
+    }
+    is_gone(&proxy, "one.test");
+}
+
+#[test]
+fn consul_is_followed() {
+    let server = consul::Consul::start();
+    let origin = answering(answer("here"));
+    let proxy = with(&format!("consul: {{endpoints: [\"{}\"]}}", server.address)).start();
+    let set = |pairs: &[(String, String)]| {
+        server.change(|state| pairs.iter().for_each(|(key, value)| state.set(key, value)));
+    };
+    let clear = || {
+        server.change(|state| {
+            let keys: Vec<String> = state.pairs.keys().cloned().collect();
+            keys.iter().for_each(|key| state.delete(key));
+        });
+    };
+    follows(&proxy, &origin, set, clear);
+}
