@@ -5,6 +5,7 @@
 //! | [`file`] | a file or a directory of files |
 //! | [`http`] | an HTTP server that is asked again and again, or whenever an alias is written |
 //! | [`rest`] | whoever uses `PUT /api/providers/rest` |
+//! | [`etcd`] | keys in etcd |
 //! | [`kv`] | what key-value stores share |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
@@ -12,6 +13,7 @@
 //! throttling and meaning are the watcher's and the plan's.
 
 pub mod document;
+pub mod etcd;
 pub mod file;
 pub mod http;
 pub mod internal;

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each suite uses a part of it.
 
 pub mod client;
+pub mod etcd;
 pub mod origin;
 pub mod process;
 pub mod proxy;

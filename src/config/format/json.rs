@@ -126,6 +126,7 @@ mod tests {
                     .collect();
                 format!("{{{}}}", entries.join(","))
             }
+            Value::Branch(_) => unreachable!("texts have no branches"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The whole static configuration and its parts besides entry points.
 
+use super::providers::Etcd;
 use super::validate::default_precedence;
 use super::{EntryPoint, HttpProvider, RestProvider};
 use crate::config::decode::{List, Map, Text};
@@ -66,6 +67,8 @@ schema! {
         pub http: Option<Box<HttpProvider>> = "http" [presence];
         /// Present: whoever uses `PUT /api/providers/rest`.
         pub rest: Option<Box<RestProvider>> = "rest" [presence];
+        /// Present: etcd.
+        pub etcd: Option<Box<Etcd>> = "etcd" [presence];
     }
 
     /// Dynamic configuration from files: a directory, or else one file.

@@ -13,6 +13,7 @@ mod former;
 mod http_sources;
 mod install;
 mod load;
+mod providers;
 mod sources;
 mod validate;
 mod vocabulary;
@@ -30,5 +31,6 @@ pub use install::{
     LogLevel, Ping, Providers, Ringway, RuleSyntax, StaticConfig, StaticServersTransport,
 };
 pub use load::{Disk, Files, LoadError, Loaded, Source, load};
+pub use providers::{Etcd, EtcdEndpoint, KvOptions, Scheme};
 pub use validate::{IpRange, default_precedence};
 pub use vocabulary::is_top_level as is_static_key;
