@@ -8,9 +8,15 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ringway::config::decode::FromText;
 use ringway::config::dynamic::Kind;
-use ringway::provider::http::{Alias, AliasSource, HttpProvider, HttpSettings, Tls, Trigger};
+use ringway::config::statics::EtcdEndpoint;
+use ringway::provider::etcd::{EtcdSettings, EtcdStore};
+use ringway::provider::http::{
+    Alias, AliasSource, HttpProvider, HttpSettings, Tls, Trigger, in_store,
+};
 use ringway::watcher::{Entry, Payload, Update};
+use support::etcd;
 use support::origin::{Origin, Peer, origin};
 use support::process::{PATIENCE, wait_for};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -461,6 +467,38 @@ fn a_failed_fetch_of_an_alias_keeps_the_state_and_is_tried_again() {
     wait_for("a second try", || server.seen().len() == 3);
     is_broken.store(false, Ordering::SeqCst);
     assert_eq!(source.next(), "Host(`two`)");
+}
+
+#[test]
+fn an_alias_key_in_etcd_says_what_is_fetched() {
+    let etcd = etcd::etcd();
+    let server = origin(by_path);
+    let (sender, updates) = channel();
+    let settings_of_etcd = EtcdSettings {
+        endpoints: vec![EtcdEndpoint::from_text(&etcd.endpoint()).unwrap()],
+        ..EtcdSettings::default()
+    };
+    let trigger = Trigger::Alias(in_store(
+        move || EtcdStore::new(settings_of_etcd),
+        "/clusters/a/alias",
+    ));
+    let sink = move |update| drop(sender.send(update));
+    let source = Source {
+        _provider: HttpProvider::start(settings(&server.url()), trigger, sink).unwrap(),
+        updates,
+    };
+    source.fails("the key \"/clusters/a/alias\" is missing or empty");
+    etcd.put("/clusters/a/alias", "one");
+    assert_eq!(source.next(), "Host(`one`)");
+    // Neighbours are not it.
+    etcd.put("/clusters/a/alias2", "three");
+    etcd.put("/clusters/a/alias", "two");
+    assert_eq!(source.next(), "Host(`two`)");
+    etcd.put("/clusters/a/alias", "two");
+    wait_for("the same value counts", || server.seen().len() == 3);
+    etcd.ctl(&["del", "/clusters/a/alias"]);
+    source.fails("is missing or empty");
+    assert_eq!(paths(&server), ["/one", "/two", "/two"]);
 }
 
 /// nginx with a certificate of its own authority, which is also what clients are verified with.

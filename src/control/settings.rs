@@ -15,6 +15,7 @@ use crate::config::duration::GoDuration;
 use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
+use crate::provider::etcd::{EtcdSettings, EtcdStore};
 use crate::provider::file::{self, FileSettings};
 use crate::provider::http::{self, HttpSettings};
 use crate::provider::{document, internal};
@@ -174,10 +175,22 @@ pub fn http_alias(config: &StaticConfig) -> Result<Option<http::AliasSource>, St
     let Some(alias) = http.and_then(|http| http.alias.as_deref()) else {
         return Ok(None);
     };
-    Err(format!(
-        "providers.http.alias.provider: the store of {:?} cannot be used for aliases yet",
-        alias.provider
-    ))
+    let absent = || {
+        format!(
+            "providers.http.alias.provider: there is no providers.{}, which says how to reach the store",
+            alias.provider
+        )
+    };
+    match &*alias.provider {
+        "etcd" => {
+            let own = config.providers.etcd.as_deref().ok_or_else(absent)?;
+            let own = EtcdSettings::from(own);
+            Ok(Some(http::in_store(|| EtcdStore::new(own), &*alias.key)))
+        }
+        other => Err(format!(
+            "providers.http.alias.provider: the store of {other:?} cannot be used for aliases yet"
+        )),
+    }
 }
 
 /// Most bytes of a document; a negative number means the same as for files.

@@ -15,8 +15,8 @@
 //! throttling and meaning are the watcher's and the plan's.
 
 pub mod consul;
-pub mod etcd;
 pub mod document;
+pub mod etcd;
 pub mod file;
 pub mod http;
 pub mod internal;

@@ -3,6 +3,12 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::{AliasSource, NAME};
+use crate::provider::kv::alias::{AliasEvent, values};
+use crate::provider::kv::store::Store;
+
 /// Where the alias stands in an endpoint.
 const PLACEHOLDER: &str = "{alias}";
 
@@ -16,6 +22,44 @@ pub enum Alias {
     Missing(Arc<str>),
     /// This configuration is in force. The same value written again has it fetched again.
     Value(Arc<str>),
+}
+
+/// Tells of the values of a key in a store that `store` makes: on the provider's thread, for stores belong to one.
+pub fn in_store<S: Store + 'static>(
+    store: impl FnOnce() -> S + Send + 'static,
+    key: impl Into<String>,
+) -> AliasSource {
+    let key = key.into();
+    Box::new(move |aliases| Box::pin(tell(store(), key, aliases)))
+}
+
+async fn tell(store: impl Store, key: String, aliases: watch::Sender<Alias>) {
+    let mut values = values(store, &key);
+    loop {
+        match values.next().await {
+            AliasEvent::Written { value, .. } => {
+                let value = value.filter(|value| !value.is_empty());
+                // The same value written again is news.
+                aliases.send_replace(match value {
+                    Some(value) => Alias::Value(value.into()),
+                    None => {
+                        let reason = format!(
+                            "providers.http.alias: the key {key:?} is missing or empty: write the alias in force to it"
+                        );
+                        Alias::Missing(reason.into())
+                    }
+                });
+            }
+            AliasEvent::Lost(reason) => tracing::warn!(
+                providerName = NAME,
+                "providers.http.alias: {reason}; the last alias stays in force"
+            ),
+            AliasEvent::Found => tracing::info!(
+                providerName = NAME,
+                "providers.http.alias: the store answers again"
+            ),
+        }
+    }
 }
 
 /// The URL of what an alias stands for. The alias may have several segments; each is encoded.

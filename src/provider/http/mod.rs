@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-pub use alias::Alias;
+pub use alias::{Alias, in_store};
 use backoff::Backoff;
 pub use client::Tls;
 use client::{Client, ETag, Fetched};
