@@ -126,13 +126,11 @@ pub(super) fn objects(top: &mut Fields<'_, '_>, out: &mut Objects, problems: &mu
     let has_newer = ["api", "ping", "metrics", "rest"]
         .iter()
         .any(|name| top.get(name).is_some());
-    if let Some(mut api) = top.below("api", problems) {
-        if let Some(name) = api
-            .text("entryPoint", problems)
-            .filter(|name| name != INTERNAL)
-        {
-            router(&name, Vec::new(), api.at, out);
-        }
+    if let Some(mut api) = top.below("api", problems)
+        && let Some(name) = api.text("entryPoint", problems)
+        && name != INTERNAL
+    {
+        router(&name, Vec::new(), api.at, out);
     }
     let Some(mut web) = top.below("web", problems).filter(|_| !has_newer) else {
         return;
