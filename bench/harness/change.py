@@ -109,7 +109,7 @@ class Changes:
         """One change; the milliseconds until it is effective."""
         name = self.name()
         written = self.subject.apply(name)
-        return self.wait(name, written, limit or self.context.scale(90, 10))
+        return self.wait(name, written, limit or self.context.scale(90, 30))
 
     def wait(self, name, written, limit):
         first, row = None, 0
@@ -151,7 +151,7 @@ class Changes:
             time.sleep(spacing)
         self.settle()
         used = self.subject.cpu_ms() - before - idle * (time.perf_counter() - started)
-        self.wait(name, written, self.context.scale(90, 10))
+        self.wait(name, written, self.context.scale(90, 30))
         return max(0.0, used) / count
 
     def settle(self):

@@ -140,13 +140,26 @@ class HAProxyReload(Subject):
 
     def prepare(self):
         self.base = (self.running.directory / "hosts.map").read_text()
-        # The worker may serve before its master listens to signals; one that comes too early is lost.
-        deadline = time.monotonic() + 10
-        while "Loading success" not in self.running.process.log.read_text(errors="replace"):
+        # The worker may serve before its master listens to signals, and one that comes too early is lost.
+        self.reloaded(0)
+        deadline = time.monotonic() + 20
+        while "Reloading" not in self.log():
+            if time.monotonic() > deadline:
+                raise Failure(f"the master process does not react to SIGUSR2; see {self.running.process.log}")
+            os.kill(self.running.process.popen.pid, signal.SIGUSR2)
+            time.sleep(1.0)
+        self.reloaded(1)
+
+    def log(self):
+        return self.running.process.log.read_text(errors="replace")
+
+    def reloaded(self, times):
+        """Waits until the master process has reported so many workers beside the first."""
+        deadline = time.monotonic() + 20
+        while self.log().count("Loading success") <= times:
             if time.monotonic() > deadline:
                 raise Failure(f"the master process did not report its worker; see {self.running.process.log}")
             time.sleep(0.01)
-        time.sleep(0.5)
 
     def apply(self, name, pretend=False):
         written = self.write("hosts.map", f"{self.base}{name} origin\n", pretend)
