@@ -268,13 +268,13 @@ mod tests {
             "--entryPoints.dns.address=:53/udp",
             "--api.insecure=true",
         ]);
-        assert_eq!(default_entry_points(&all), ["other".into(), "web".into()]);
+        assert_eq!(default_entry_points(&all), ["other", "web"].map(Arc::from));
         let marked = config(&[
             "--entryPoints.web.address=:80",
             "--entryPoints.web.asDefault=true",
             "--entryPoints.other.address=:81",
         ]);
-        assert_eq!(default_entry_points(&marked), ["web".into()]);
+        assert_eq!(default_entry_points(&marked), ["web"].map(Arc::from));
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
             file_provider(&both).unwrap().source,
             file::Source::Directory("/d".into())
         );
-        assert_eq!(watcher(&both).expected, ["internal".into(), "file".into()]);
+        assert_eq!(watcher(&both).expected, ["internal", "file"].map(Arc::from));
     }
 
     #[test]

@@ -339,7 +339,7 @@ fn a_default_store_of_two_providers_is_nobodys_until_one_gives_way() {
     assert!(change.conflicts.is_empty());
     let change = say("etcd", store("b")).unwrap();
     assert!(matches!(change.objects[0].entry, Entry::Absent));
-    assert_eq!(change.conflicts[0].losers, ["etcd".into(), "file".into()]);
+    assert_eq!(change.conflicts[0].losers, ["etcd", "file"].map(Arc::from));
     let change = say("consul", store("c")).unwrap();
     assert!(change.objects.is_empty(), "nothing new but a third loser");
     assert_eq!(change.conflicts[0].losers.len(), 3);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::http::{BalancerStrategy, SameSite, TraceVerbosity};
 use super::*;
-use crate::config::decode::ObjectError;
+use crate::config::decode::{ObjectError, Text};
 use crate::config::duration::GoDuration;
 use crate::config::format::{Format, parse};
 use crate::config::tree::Position;
@@ -328,8 +328,8 @@ fn scalars_have_many_forms() {
     let router = router(
         "{rule: r, entryPoints: 'a, b ,c', middlewares: [' x '], priority: '0012', tls: 'TRUE'}",
     );
-    assert_eq!(&*router.entry_points, ["a".into(), "b".into(), "c".into()]);
-    assert_eq!(&*router.middlewares, ["x".into()]);
+    assert_eq!(&*router.entry_points, ["a", "b", "c"].map(Text::from));
+    assert_eq!(&*router.middlewares, ["x"].map(Text::from));
     assert_eq!(router.priority, 12);
     assert!(router.tls.is_some());
     for (text, value) in [

@@ -249,18 +249,14 @@ impl Watch for ConsulWatch {
             .ask(&self.question, Some((index, self.wait)))
             .await?;
         // From here to the event nothing waits, so that no change is lost when this future is dropped.
-        let mut known = lock(&self.known);
-        let revision = match known.update(answer.index, answer.entries) {
-            Difference::WentBack => return Ok(Event::Unknown),
-            Difference::Changes(changes) if changes.is_empty() => known.revision,
-            Difference::Changes(changes) => {
-                return Ok(Event::Transaction {
-                    revision: known.revision,
-                    changes,
-                });
-            }
+        let difference = lock(&self.known).update(answer.index, answer.entries);
+        let Difference::Changes(changes) = difference else {
+            return Ok(Event::Unknown);
         };
-        drop(known);
+        let revision = lock(&self.known).revision;
+        if !changes.is_empty() {
+            return Ok(Event::Transaction { revision, changes });
+        }
         if asked.elapsed() < self.wait.min(PAUSE) {
             tokio::time::sleep(PAUSE).await;
         }

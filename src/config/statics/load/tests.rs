@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::{AccessLogFormat, Driver, LogLevel, Protocol, UnderscoreHeaders};
 use super::*;
+use crate::config::decode::Text;
 use crate::config::duration::GoDuration;
 
 /// Files by path.
@@ -266,7 +267,7 @@ ringway: {shards: 2, driver: uring, startupTimeout: 3s, limits: {maxConnections:
         );
         assert_eq!(
             &*config.providers.precedence,
-            ["file".into(), "docker".into()]
+            ["file", "docker"].map(Text::from)
         );
         let file = config.providers.file.unwrap();
         assert_eq!((&*file.directory, file.watch), ("/etc/dyn", false));
