@@ -250,3 +250,19 @@ fn the_other_spelling_of_the_root_is_used_only_if_the_configured_one_is_empty() 
         );
     });
 }
+
+#[test]
+fn a_tree_that_is_too_large_is_told_and_the_last_good_one_stays() {
+    paused(async {
+        let fake = store();
+        let mut settings = settings("traefik");
+        settings.limits.pairs = 2;
+        let run = Run::ready(&fake, settings).await;
+        fake.put("traefik/http/routers/b/rule", "B");
+        fake.put("traefik/http/routers/c/rule", "C");
+        let view = run.until_error("the limits are 2 and").await;
+        assert_eq!(view.rules(), [("a", Some("A")), ("b", Some("B"))]);
+        fake.delete("traefik/http/routers/a/rule");
+        run.until_rules(&[("b", "B"), ("c", "C")]).await;
+    });
+}
