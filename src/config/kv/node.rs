@@ -60,9 +60,9 @@ pub fn decode(pairs: &[Pair<'_>]) -> (Arc<str>, Result<Object, Vec<ObjectError>>
     }
 }
 
-/// The tree of a Traefik 1 configuration: `{frontends: {…}, backends: {…}, tls: {…}}`. Keys count as written; `K/N` is an
-/// entry `N` of `K`. A key with a text and others below it is a [`Value::Branch`], all else maps and scalars. Returns
-/// what is wrong with keys, too.
+/// The tree of a Traefik 1 configuration: `{frontends: {…}, backends: {…}, tls: {…}}`, of maps and texts only. Keys count
+/// as written; `K/N` is an entry `N` of `K`. A key with others below it is a map whatever its own text says, unless that is
+/// `false`. Returns what is wrong with keys, too.
 pub fn former_tree<'a>(pairs: &'a [Pair<'a>]) -> (Node<'a>, Vec<ObjectError>) {
     let mut top = Growing::new(Cow::Borrowed(""));
     let mut errors = Vec::new();
@@ -246,9 +246,10 @@ impl<'a> Growing<'a> {
             .map(|child| child.into_entry(Self::into_former))
             .collect();
         Node::new(match self.text {
-            Some(text) if below.is_empty() => Value::Scalar(text),
-            text @ Some(_) => Value::Branch(Box::new(Branch { text, below })),
-            None => Value::Map(below),
+            Some(text) if below.is_empty() || text.eq_ignore_ascii_case("false") => {
+                Value::Scalar(text)
+            }
+            _ => Value::Map(below),
         })
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::{Kind, Object, ObjectKey};
+use crate::config::tree::Node;
 
 type Results = BTreeMap<String, Result<Object, Vec<ObjectError>>>;
 
@@ -187,14 +188,17 @@ fn a_traefik_1_tree_has_its_keys_as_they_are_written() {
         pair("backends/B/servers/1/url", "http://a"),
         pair("backends/b/loadbalancer/stickiness", "true"),
         pair("backends/b/loadbalancer/stickiness/cookiename", "c"),
+        pair("backends/b/maxconn", "false"),
+        pair("backends/b/maxconn/amount", "7"),
+        pair("frontends/", ""),
         pair("frontends/f/entrypoints/0", "http"),
     ];
     let (tree, errors) = former_tree(&pairs);
     assert!(errors.is_empty());
     let at = |path: &str| path.split('/').try_fold(&tree, |node, key| node.get(key));
-    let text = |path| at(path).and_then(|node| node.text());
+    let text = |path| at(path).and_then(Node::as_scalar);
     assert_eq!(text("backends/B/servers/1/url"), Some("http://a"));
-    assert_eq!(text("backends/b/loadbalancer/stickiness"), Some("true"));
+    assert_eq!(text("backends/b/maxconn"), Some("false"));
     assert_eq!(
         text("backends/b/loadbalancer/stickiness/cookiename"),
         Some("c")
@@ -299,6 +303,30 @@ const OTHERWISE: &[(&str, &str, &str)] = &[
 
 /// Name, keys, objects.
 const AS_TRAEFIK: &[(&str, &str, &str)] = &[
+    (
+        "indexed under a smaller spelling's comma form",
+        "http/routers/r/Middlewares = x,y
+         http/routers/r/middlewares/5 = a",
+        r#"{"http.routers.r": {"middlewares": ["a"]}}"#,
+    ),
+    (
+        "an empty fragment in an item's key makes another list, and the later counts",
+        "http/routers/r/middlewares//0 = x
+         http/routers/r/middlewares/1 = y",
+        r#"{"http.routers.r": {"middlewares": ["x"]}}"#,
+    ),
+    (
+        "an empty fragment",
+        "http/routers/r//rule = x
+         http/routers/r/rule = y",
+        r#"{"http.routers.r": {"rule": "y"}}"#,
+    ),
+    (
+        "a name that is written as a number and as its index",
+        "http/routers/7/rule = x
+         http/routers/[7]/service = s",
+        r#"{"http.routers.[7]": {"rule": "x", "service": "s"}}"#,
+    ),
     (
         "index order",
         "

@@ -1,9 +1,10 @@
 //! A Traefik 1 tree: converted as a whole whenever it changes, and compared object by object.
 
 use super::units::{Group, Units};
+use super::{borrowed, owned};
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::Decoded;
-use crate::config::kv::{Content, Pair, former_tree};
+use crate::config::kv::former_tree;
 use crate::config::tree::{Node, Position};
 use crate::watcher::{Entry, Objects};
 
@@ -54,25 +55,17 @@ impl FormerTree {
     }
 
     fn converted(&mut self, units: &Units) -> Objects {
-        let mut owned: Vec<(Vec<u8>, Result<Vec<u8>, usize>)> = Vec::new();
+        let mut all = Vec::new();
         let is_former = |group| matches!(group, Group::Former(_));
         for unit in units.iter().filter(|unit| is_former(unit.id().group())) {
-            unit.pairs.read(|pairs| {
-                owned.extend(pairs.iter().map(|pair| match pair.value {
-                    Content::Bytes(value) => (pair.key.to_vec(), Ok(value.to_vec())),
-                    Content::TooLong(bytes) => (pair.key.to_vec(), Err(bytes)),
-                }));
+            let pairs = unit.pairs.read(|pairs| {
+                let pairs = pairs.iter().map(|pair| owned(pair.key, pair.value));
+                pairs.collect::<Vec<_>>()
             });
+            all.extend(pairs);
         }
-        owned.sort();
-        let pairs = owned.iter().map(|(key, value)| Pair {
-            key,
-            value: match value {
-                Ok(value) => Content::Bytes(value),
-                Err(bytes) => Content::TooLong(*bytes),
-            },
-        });
-        let pairs: Vec<_> = pairs.collect();
+        all.sort();
+        let pairs: Vec<_> = all.iter().map(borrowed).collect();
         let (tree, errors) = former_tree(&pairs);
         let decoded = (self.convert)(&tree);
         self.problems = errors;

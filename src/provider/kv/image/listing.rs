@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::pairs::{Pairs, Size, Writer, merged};
 use super::units::{Id, Unit, Units};
-use super::{Fate, Image, Strays, Tally, TooLarge, in_order};
+use super::{Fate, Image, OwnedPair, Strays, Tally, TooLarge, borrowed, in_order, owned};
 use crate::config::kv::Content;
 use crate::watcher::Objects;
 
@@ -23,7 +23,7 @@ pub struct Listing<'i> {
     run_key: Vec<u8>,
     last_key: Vec<u8>,
     /// Pairs that came after greater keys.
-    late: Vec<(Box<[u8]>, Result<Box<[u8]>, usize>)>,
+    late: Vec<OwnedPair>,
     late_size: Size,
     failure: Option<TooLarge>,
     has_objects: bool,
@@ -103,11 +103,7 @@ impl<'i> Listing<'i> {
         let content = self.image.limits.content(value);
         if key <= &self.last_key[..] {
             self.late_size.add(Size::of(key, content));
-            let content = match content {
-                Content::Bytes(value) => Ok(value.into()),
-                Content::TooLong(bytes) => Err(bytes),
-            };
-            self.late.push((key.into(), content));
+            self.late.push(owned(key, content));
             self.check();
             return;
         }
@@ -143,13 +139,9 @@ impl<'i> Listing<'i> {
         let late = in_order(std::mem::take(&mut self.late));
         self.late_size = Size::default();
         let mut by_unit: FxHashMap<Id<'_>, Vec<_>> = FxHashMap::default();
-        for (key, value) in &late {
-            let value = match value {
-                Ok(value) => Content::Bytes(value),
-                Err(bytes) => Content::TooLong(*bytes),
-            };
-            let changes = by_unit.entry(Id::of_key(key)).or_default();
-            changes.push((&**key, Some(value)));
+        for pair in late.iter().map(borrowed) {
+            let changes = by_unit.entry(Id::of_key(pair.key)).or_default();
+            changes.push((pair.key, Some(pair.value)));
         }
         for (id, changes) in by_unit {
             let pairs = match self.known(&id) {

@@ -30,7 +30,7 @@ pub use listing::Listing;
 
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::{Kind, ObjectKey};
-use crate::config::kv::{self, Content, Nowhere, Place};
+use crate::config::kv::{self, Content, Nowhere, Pair, Place};
 use crate::config::tree::{ContentHash, Position};
 use crate::watcher::{Entry, Objects};
 use certificates::Certificates;
@@ -423,6 +423,25 @@ fn difference(before: Objects, mut after: Objects) -> Objects {
         }
     }
     after
+}
+
+/// A pair in memory of its own: the value, or how long it is if it is too long to be kept.
+type OwnedPair = (Box<[u8]>, Result<Box<[u8]>, usize>);
+
+fn owned(key: &[u8], value: Content<'_>) -> OwnedPair {
+    let value = match value {
+        Content::Bytes(value) => Ok(value.into()),
+        Content::TooLong(bytes) => Err(bytes),
+    };
+    (key.into(), value)
+}
+
+fn borrowed((key, value): &OwnedPair) -> Pair<'_> {
+    let value = match value {
+        Ok(value) => Content::Bytes(value),
+        Err(bytes) => Content::TooLong(*bytes),
+    };
+    Pair { key, value }
 }
 
 /// In the order of keys, each once: the last counts.
