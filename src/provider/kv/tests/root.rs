@@ -100,9 +100,16 @@ fn events_that_come_again_after_an_interruption_change_nothing() {
         fake.put("traefik/http/routers/a/rule", "A");
         run.until(|view| view.number == 3).await;
         fake.disconnect();
+        run.until(|view| view.number == 4 && view.error.is_some())
+            .await;
         run.until_rules(&[("a", "A")]).await;
         fake.put("traefik/http/routers/a/rule", "C");
         run.until_rules(&[("a", "C")]).await;
+        assert_eq!(
+            run.updates_count(),
+            6,
+            "three states, an outage, its end, a state"
+        );
     });
 }
 
