@@ -196,9 +196,10 @@ impl<S: Store> Driver<S> {
                 }
                 match event {
                     Event::Transaction { revision, changes } => {
-                        let mut in_force = self.in_force.borrow_mut();
-                        let applied = in_force.transaction(revision, &changes, &prefix);
-                        drop(in_force);
+                        let applied = {
+                            let mut in_force = self.in_force.borrow_mut();
+                            in_force.transaction(revision, &changes, &prefix)
+                        };
                         match applied {
                             Ok(()) => self.note_change(),
                             // The listing tells it, or finds that it fits again.

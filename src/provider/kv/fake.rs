@@ -10,6 +10,9 @@ use super::store::{
     Change, Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch,
 };
 
+/// How many states a watch goes back that repeats what was seen.
+const REPEATED: u64 = 3;
+
 /// Pairs per page, few so that tests have pages.
 const PAGE: usize = 2;
 
@@ -47,6 +50,8 @@ struct World {
     is_held: bool,
     /// Whether a new watch begins with what was seen already.
     repeats: bool,
+    /// Whether watches of one key say nothing for now.
+    keys_lag: bool,
     /// Whether watches only ever say that something has changed.
     is_vague: bool,
     asked: Vec<Asked>,
@@ -65,6 +70,7 @@ impl Default for World {
             watch_failures: VecDeque::new(),
             is_held: false,
             repeats: false,
+            keys_lag: false,
             is_vague: false,
             asked: Vec::new(),
         }
@@ -191,7 +197,12 @@ impl Fake {
         self.change(|world| world.is_held = is_held);
     }
 
-    /// Lets new watches begin with the last event that was seen before.
+    /// Lets watches of one key fall behind those of trees, or catch up.
+    pub fn let_keys_lag(&self, they_lag: bool) {
+        self.change(|world| world.keys_lag = they_lag);
+    }
+
+    /// Lets new watches begin with some events that were seen before.
     pub fn repeat_events(&self) {
         self.change(|world| world.repeats = true);
     }
@@ -328,7 +339,12 @@ impl Store for FakeStore {
         if after.0 < world.compacted {
             return Err(world.compacted());
         }
-        let again = u64::from(world.repeats && after.0 > world.base.max(world.compacted));
+        let remembered = after.0.saturating_sub(world.base.max(world.compacted));
+        let again = if world.repeats {
+            remembered.min(REPEATED)
+        } else {
+            0
+        };
         Ok(FakeWatch {
             fake: self.fake.clone(),
             connection: self.connection,
@@ -351,6 +367,9 @@ impl Watch for FakeWatch {
         let next = |world: &mut World| {
             if let Err(error) = world.check(*connection) {
                 return Some(Err(error));
+            }
+            if world.keys_lag && !*is_prefix {
+                return None;
             }
             let first = *seen;
             while *seen < world.revision() {

@@ -250,9 +250,10 @@ impl<S: Store> Driver<S> {
                     self.note_flip(value, revision);
                     return Ok(());
                 }
-                let mut in_force = self.in_force.borrow_mut();
-                let applied = in_force.transaction(revision, &changes, prefix);
-                drop(in_force);
+                let applied = {
+                    let mut in_force = self.in_force.borrow_mut();
+                    in_force.transaction(revision, &changes, prefix)
+                };
                 match applied {
                     Ok(()) => {
                         self.alias.confirmed = Some(revision);

@@ -1,7 +1,7 @@
 //! A start without the store: what was saved, when, and what is done with it.
 
 use super::super::saved;
-use super::super::session::{ABSENT_AFTER, SAVED_EVERY, SETTLED_AFTER};
+use super::super::session::{ABSENT_AFTER, KvProvider, SAVED_EVERY, SETTLED_AFTER};
 use super::*;
 
 /// What a file holds.
@@ -206,4 +206,23 @@ fn without_store_and_saved_state_nothing_is_said_but_why() {
         fake.set_up(true);
         run.until_rules(&[]).await;
     });
+}
+
+#[test]
+fn a_provider_saves_what_is_in_force_when_it_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = with_state(directory.path(), settings("traefik"));
+    let (sender, updates) = crossbeam_channel::unbounded();
+    let store = || {
+        let fake = Fake::default();
+        fake.put("traefik/http/routers/a/rule", "A");
+        fake.store()
+    };
+    let sink = move |update| drop(sender.send(update));
+    let provider = KvProvider::start(settings, store, sink).unwrap();
+    let first = updates.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(first.payload, Payload::Snapshot(objects) if objects.len() == 1));
+    drop(provider);
+    assert_eq!(saved_values(directory.path()), ["A"]);
+    assert!(updates.recv().is_err(), "its thread has ended");
 }

@@ -250,3 +250,21 @@ fn one_transaction_on_a_watched_tree_and_the_alias_is_one_change() {
         assert_eq!(run.updates_count(), 2);
     });
 }
+
+#[test]
+fn a_flip_that_is_heard_of_late_is_not_overtaken_by_its_tree() {
+    paused(async {
+        let fake = store();
+        let run = Run::ready(&fake, alias_settings(true)).await;
+        fake.let_keys_lag(true);
+        fake.commit(&[(&rule("one", "a"), None), ("alias", Some("two"))]);
+        run.until_rules(&[("b", "2")]).await;
+        fake.put("alias", "two");
+        fake.put(&rule("two", "c"), "3");
+        run.until_rules(&[("b", "2"), ("c", "3")]).await;
+        assert_eq!(run.updates_count(), 3);
+        fake.let_keys_lag(false);
+        run.idle().await;
+        assert_eq!(run.updates_count(), 3, "what is in force is newer");
+    });
+}

@@ -20,6 +20,7 @@ enum Step {
     Fail(Failure),
     FailWatch(Failure),
     Hold(bool),
+    Lag(bool),
     Repeat,
     /// Milliseconds pass.
     Pass(u16),
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => failure().prop_map(Step::Fail),
         1 => failure().prop_map(Step::FailWatch),
         1 => any::<bool>().prop_map(Step::Hold),
+        2 => any::<bool>().prop_map(Step::Lag),
         1 => Just(Step::Repeat),
         6 => (0..3000u16).prop_map(Step::Pass),
     ]
@@ -86,23 +88,32 @@ async fn play(run: &Run, steps: Vec<Step>) {
             Step::Fail(failure) => fake.fail([failure]),
             Step::FailWatch(failure) => fake.fail_watches([failure]),
             Step::Hold(is_held) => fake.hold_listings(is_held),
+            Step::Lag(they_lag) => fake.let_keys_lag(they_lag),
             Step::Repeat => fake.repeat_events(),
             Step::Pass(millis) => sleep(Duration::from_millis(millis.into())).await,
         }
     }
     fake.hold_listings(false);
+    fake.let_keys_lag(false);
     fake.set_up(true);
 }
 
-/// Every published state is the state of one of these roots at its position's revision.
+/// Every published state is the state of one of these roots at its position's revision, and none is older than the one
+/// before.
 fn audit(run: &Run, roots: &[&str]) {
     let mut view = View::default();
+    let mut newest = 0;
     for update in run.updates.borrow().iter() {
         view.take(update);
         if !view.is_reported || matches!(update.payload, Payload::Failed(_)) {
             continue;
         }
         let revision = update.position.text.parse().unwrap();
+        assert!(
+            newest <= revision,
+            "{newest} was in force before {revision}"
+        );
+        newest = revision;
         assert!(
             roots
                 .iter()

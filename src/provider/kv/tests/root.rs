@@ -100,9 +100,16 @@ fn events_that_come_again_after_an_interruption_change_nothing() {
         fake.put("traefik/http/routers/a/rule", "A");
         run.until(|view| view.number == 3).await;
         fake.disconnect();
+        run.until(|view| view.number == 4 && view.error.is_some())
+            .await;
         run.until_rules(&[("a", "A")]).await;
         fake.put("traefik/http/routers/a/rule", "C");
         run.until_rules(&[("a", "C")]).await;
+        assert_eq!(
+            run.updates_count(),
+            6,
+            "three states, an outage, its end, a state"
+        );
     });
 }
 
@@ -248,5 +255,21 @@ fn the_other_spelling_of_the_root_is_used_only_if_the_configured_one_is_empty() 
             [],
             "a deletion is not undone by an old tree"
         );
+    });
+}
+
+#[test]
+fn a_tree_that_is_too_large_is_told_and_the_last_good_one_stays() {
+    paused(async {
+        let fake = store();
+        let mut settings = settings("traefik");
+        settings.limits.pairs = 2;
+        let run = Run::ready(&fake, settings).await;
+        fake.put("traefik/http/routers/b/rule", "B");
+        fake.put("traefik/http/routers/c/rule", "C");
+        let view = run.until_error("the limits are 2 and").await;
+        assert_eq!(view.rules(), [("a", Some("A")), ("b", Some("B"))]);
+        fake.delete("traefik/http/routers/a/rule");
+        run.until_rules(&[("b", "B"), ("c", "C")]).await;
     });
 }
