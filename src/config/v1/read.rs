@@ -182,6 +182,8 @@ pub(super) fn list_of(node: &Node<'_>, path: &str, problems: &mut Problems) -> V
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             entries.into_iter().for_each(|entry| take(&entry.node));
         }
+        // Trees of stores come here as maps and texts.
+        Value::Branch(_) => take(node),
     }
     texts
 }

@@ -19,6 +19,7 @@ fn json(node: &Node<'_>) -> serde_json::Value {
             .iter()
             .map(|entry| (entry.key.to_string(), json(&entry.node)))
             .collect(),
+        Value::Branch(_) => unreachable!("files have no branches"),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn convert(node: &Node<'_>, out: &mut Objects, problems: &mut Problem
                 .collect()
         }
         Value::Null => Vec::new(),
-        Value::Scalar(_) => {
+        Value::Scalar(_) | Value::Branch(_) => {
             let message = format!("is {} where a list is expected", node.describe());
             problems.lost("tls", node.at, message);
             Vec::new()
