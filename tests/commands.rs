@@ -150,6 +150,28 @@ fn route(host: &str, origin: SocketAddr) -> String {
 }
 
 #[test]
+fn convert_tells_by_its_exit_code_whether_something_was_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rules.toml");
+    let rules = "[backends.b]\n[frontends.f]\nbackend = 'b'\n[frontends.f.routes.r]\nrule = 'Host:a.test'\n";
+    for (text, code, part) in [
+        (rules.to_owned(), 0, "rule: 'Host(`a.test`)'"),
+        (
+            format!("{rules}[frontends.g]\nbackend = 'x'\n"),
+            1,
+            "# - 6:1: frontends.g.backend",
+        ),
+        ("[http.routers.r]\n".to_owned(), 2, ""),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = ringway(&["convert", file.to_str().unwrap()]);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{printed}");
+        assert!(printed.contains(part), "{printed}");
+    }
+}
+
+#[test]
 fn an_edited_file_changes_routing_and_a_broken_one_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (origin("one"), origin("two"));
