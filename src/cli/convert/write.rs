@@ -47,6 +47,7 @@ fn yaml_value(node: &Node<'_>, depth: usize, out: &mut String) {
             out.push('\n');
             yaml_map(entries, depth + 1, out);
         }
+        Value::Branch(_) => no_branch(),
         Value::List(items) => {
             out.push('\n');
             for item in items {
@@ -164,6 +165,7 @@ fn toml_inline(node: &Node<'_>) -> String {
             format!("{{ {} }}", entries.join(", "))
         }
         Value::Null => "\"\"".to_owned(),
+        Value::Branch(_) => no_branch(),
     }
 }
 
@@ -215,5 +217,10 @@ fn keys(node: &Node<'_>, path: &str, out: &mut String) {
                 keys(&entry.node, &format!("{path}/{}", entry.key), out);
             }
         }
+        Value::Branch(_) => no_branch(),
     }
+}
+
+fn no_branch() -> ! {
+    unreachable!("a converted tree is made of maps, lists and texts")
 }

@@ -1,7 +1,7 @@
 //! Key-value stores besides etcd as providers: Redis, Consul, ZooKeeper.
 
 use super::StaticConfig;
-use super::providers::{KvOptions, kv_provider};
+use super::providers::kv_provider;
 use crate::config::decode::{List, ObjectError, Path, Text};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::middleware::ClientTls;

@@ -5,23 +5,14 @@ use super::{borrowed, owned};
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::Decoded;
 use crate::config::kv::former_tree;
-use crate::config::tree::{Node, Position};
+use crate::config::tree::Node;
 use crate::watcher::{Entry, Objects};
 
 /// Converts a tree `{frontends: {…}, backends: {…}, tls: {…}}` into today's objects.
 pub type Convert = fn(&Node<'_>) -> Decoded;
 
 /// The conversion in use.
-pub const CONVERT: Convert = refuse;
-
-/// Says that such a tree is not read.
-fn refuse(_: &Node<'_>) -> Decoded {
-    let message = "this tree has Traefik 1's layout, which is not read yet: write today's (http/routers, http/services, …)";
-    let mut decoded = Decoded::default();
-    let error = ObjectError::new("frontends", Position::NONE, message);
-    decoded.errors.push(error);
-    decoded
-}
+pub const CONVERT: Convert = crate::config::v1::convert_tree;
 
 /// What a Traefik 1 tree declares.
 #[derive(Debug)]
