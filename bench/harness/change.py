@@ -14,7 +14,7 @@ from . import etcd
 from .context import summary
 from .process import Failure, ask
 from .report import Section
-from .subjects import RingwayApi, subjects
+from .subjects import subjects
 
 SIZES = (1_000, 10_000, 100_000)
 # Answers in a row by the new rule before it counts as effective: a proxy that reloads serves old and new at a time.

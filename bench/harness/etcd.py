@@ -5,7 +5,6 @@ the client writes the few HTTP/2 frames of a unary call itself. It is no general
 small answers, no header of a response is read.
 """
 
-import os
 import shutil
 import socket
 import struct

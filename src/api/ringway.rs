@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -219,6 +220,10 @@ pub(super) struct Process {
     uptime_seconds: u64,
     generation: u64,
     effective: u64,
+    /// Generations that somebody still uses, the newest included.
+    live_generations: usize,
+    /// Most CPU time that the control thread has spent at one go, in nanoseconds.
+    longest_control_turn_ns: u64,
     objects: usize,
     /// Names that are defined more than once now.
     conflicts: usize,
@@ -245,6 +250,8 @@ impl Process {
             uptime_seconds: state.facts.started.elapsed().unwrap_or_default().as_secs(),
             generation: published.generation,
             effective: state.effective(),
+            live_generations: state.live_generations.load(Ordering::Relaxed),
+            longest_control_turn_ns: state.longest_control_turn.load(Ordering::Relaxed),
             objects: published.objects.len(),
             conflicts: published.conflicts.len(),
             conflict_changes: published.conflict_changes,

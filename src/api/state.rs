@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -94,6 +94,10 @@ pub struct ApiState {
     acknowledged: Box<[AtomicU64]>,
     /// The newest generation that all shards have applied; wakes those who wait for one.
     effective: watch::Sender<u64>,
+    /// Most CPU time in nanoseconds that the control thread has spent on one change or on what shards say.
+    pub(super) longest_control_turn: AtomicU64,
+    /// Generations that somebody still uses, the newest included.
+    pub(super) live_generations: AtomicUsize,
 }
 
 /// A published configuration and since when its providers are where they are.
@@ -119,6 +123,8 @@ impl ApiState {
                 .collect(),
             counters,
             effective: watch::Sender::new(generation),
+            longest_control_turn: AtomicU64::new(0),
+            live_generations: AtomicUsize::new(0),
         }
     }
 
@@ -147,6 +153,14 @@ impl ApiState {
             *known = effective.max(*known);
             is_newer
         });
+    }
+
+    /// Notes the CPU time that the control thread spent at one go, and how many generations are in use.
+    pub fn note_control(&self, busy: Duration, live_generations: usize) {
+        let busy = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_control_turn.fetch_max(busy, Ordering::Relaxed);
+        self.live_generations
+            .store(live_generations, Ordering::Relaxed);
     }
 
     /// The newest published configuration.

@@ -7,11 +7,11 @@
 //! A shard that does not acknowledge in time raises an alarm; the others go on. Not here: how a message
 //! travels (`router::mailbox`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::router::mailbox::{Generations, NameAddresses, ShardLink, ToShard};
-use crate::router::snapshot::ChangeSet;
+use crate::router::snapshot::{ChangeSet, Snapshot};
 use crate::service::NameId;
 
 /// After this time without acknowledgement a shard is reported as stuck.
@@ -22,6 +22,8 @@ pub struct Broadcast {
     shards: Vec<Shard>,
     generations: Arc<Generations>,
     published: u64,
+    /// Snapshots that somebody still had when the last change was sent.
+    known: Vec<Weak<Snapshot>>,
 }
 
 struct Shard {
@@ -44,6 +46,7 @@ impl Broadcast {
             shards,
             generations: Arc::default(),
             published,
+            known: Vec::new(),
         };
         broadcast.note();
         broadcast
@@ -66,6 +69,8 @@ impl Broadcast {
     /// Sends a change to every shard.
     pub fn apply(&mut self, changes: &ChangeSet, now: Instant) {
         self.published = changes.snapshot.generation;
+        self.known.retain(|snapshot| snapshot.strong_count() > 0);
+        self.known.push(Arc::downgrade(&changes.snapshot));
         for shard in &mut self.shards {
             shard.link.apply(changes.clone(), now);
         }
@@ -109,6 +114,12 @@ impl Broadcast {
         }
         self.note();
         self.effective()
+    }
+
+    /// How many of the snapshots that were sent are still in use, the newest included.
+    pub fn live(&self) -> usize {
+        let live = self.known.iter();
+        live.filter(|snapshot| snapshot.strong_count() > 0).count()
     }
 
     /// The generation that each shard has applied.
@@ -256,6 +267,7 @@ mod tests {
             broadcast.pump(now);
             let alive = weak.iter().filter(|weak| weak.strong_count() > 0).count();
             assert!(alive <= 2, "{alive} snapshots are alive");
+            assert_eq!(broadcast.live(), alive);
         }
     }
 }

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`serve`] | the loop: readiness, signals, draining |
 //! | [`planning`] | watcher and planner on a thread of their own |
+//! | [`queue`] | how providers reach that thread |
 //! | [`broadcast`] | one change to all shards; the effective generation |
 //! | [`resolver`] | names of upstream hosts |
 //! | [`listen`] | listening sockets |
@@ -26,6 +27,7 @@ pub mod broadcast;
 pub mod listen;
 pub mod log;
 pub mod planning;
+pub mod queue;
 pub mod resolver;
 pub mod serve;
 pub mod settings;

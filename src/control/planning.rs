@@ -4,21 +4,30 @@
 //! ```text
 //! providers ── Update ──► bounded queue ──► Watcher ── due ──► Planner ── Outcome ──► control thread
 //! ```
+//!
+//! What a large change replaces is also dropped here, once nobody else uses it: freeing a hundred thousand objects takes
+//! as long as planning them, and whoever let go of it last would stand still for that time.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-
+use super::queue::{Receiver, Sender, bounded};
 use crate::io::memory;
-use crate::plan::{PlanSettings, Planned, Planner};
+use crate::plan::{PlanSettings, Planned, Planner, Published};
 use crate::watcher::{self, Received, Update, Watcher, WatcherSettings};
 
 /// Most updates that wait for the worker. It composes them as soon as it is free, so that only a
 /// provider that outruns a compilation ever waits, on its own thread.
 pub const MAX_QUEUED_UPDATES: usize = 1024;
+
+/// How long the next change waits at most for the last one to be in force on all shards, so that no more than two
+/// generations are in use. A shard's turn takes less; one that is stuck does not hold up the others.
+const HOLD: Duration = Duration::from_millis(10);
+
+/// How often to look whether what a large change has replaced is still in use.
+const RETIRED_TICK: Duration = Duration::from_millis(20);
 
 /// What one change came to.
 #[derive(Debug)]
@@ -51,9 +60,11 @@ impl PlanWorker {
         let (updates, queue) = bounded(MAX_QUEUED_UPDATES);
         let worker = Worker {
             watcher: Watcher::new(watcher),
+            newest: planner.published(),
             planner,
             emit,
             ready: false,
+            retired: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("ringway-plan".into())
@@ -64,6 +75,11 @@ impl PlanWorker {
     /// Where providers send their updates.
     pub fn updates(&self) -> Sender<Update> {
         self.updates.clone()
+    }
+
+    /// Tells the worker which generation all shards have.
+    pub fn note_effective(&self, generation: u64) {
+        self.updates.release(generation);
     }
 
     /// Whether the thread has ended, which it does not while the process serves.
@@ -94,26 +110,33 @@ struct Worker<E> {
     emit: E,
     /// Whether `all_reported` was emitted.
     ready: bool,
+    /// What was emitted last.
+    newest: Arc<Published>,
+    /// What large changes have replaced, kept so that nobody else lets go of it last.
+    retired: Vec<Arc<Published>>,
 }
 
 impl<E: FnMut(Outcome)> Worker<E> {
     fn run(mut self, queue: &Receiver<Update>) {
-        loop {
-            let update = match self.watcher.next_due() {
-                Some(due) => queue.recv_deadline(due),
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match update {
-                Ok(update) => self.receive(update),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
+        let mut updates = Vec::new();
+        while queue.take(self.next_look(), &mut updates) {
             // Whatever has come by now becomes one change.
-            while let Ok(update) = queue.try_recv() {
+            for update in updates.drain(..) {
                 self.receive(update);
             }
-            self.plan();
+            self.plan(queue);
+            self.drop_retired();
         }
+    }
+
+    /// When to go on even if nothing comes.
+    fn next_look(&self) -> Option<Instant> {
+        let due = self.watcher.next_due();
+        if self.retired.is_empty() {
+            return due;
+        }
+        let tick = Instant::now() + RETIRED_TICK;
+        Some(due.map_or(tick, |due| due.min(tick)))
     }
 
     fn receive(&mut self, update: Update) {
@@ -137,10 +160,11 @@ impl<E: FnMut(Outcome)> Worker<E> {
         }
     }
 
-    fn plan(&mut self) {
+    fn plan(&mut self, queue: &Receiver<Update>) {
         let change = self.watcher.take_due(Instant::now());
         let all_reported = self.watcher.all_reported();
         let newly_ready = all_reported && !self.ready;
+        let is_served = self.ready;
         if change.is_none() && !newly_ready {
             return;
         }
@@ -148,14 +172,32 @@ impl<E: FnMut(Outcome)> Worker<E> {
         let change = change.unwrap_or_default();
         let is_logged = tracing::enabled!(tracing::Level::DEBUG) && !change.objects.is_empty();
         let logged = is_logged.then(|| watcher::effective(&change));
-        let is_bulk = change.objects.len() >= memory::BULK_OBJECTS;
+        let has_many_objects = change.objects.len() >= memory::BULK_OBJECTS;
         let planned = self.planner.apply(change);
+        let before = std::mem::replace(&mut self.newest, Arc::clone(&planned.published));
+        if planned.work.total() >= memory::BULK_OBJECTS {
+            self.retired.push(before);
+        }
+        if is_served && planned.change.is_some() {
+            queue.hold(planned.published.generation, HOLD);
+        }
         (self.emit)(Outcome {
             planned,
             all_reported,
             logged,
         });
-        if is_bulk {
+        if has_many_objects {
+            memory::return_freed();
+        }
+    }
+
+    /// Drops what large changes have replaced and nobody but this thread uses any more. Nobody can begin to: it is no
+    /// longer published.
+    fn drop_retired(&mut self) {
+        let count = self.retired.len();
+        self.retired
+            .retain(|old| Arc::strong_count(old) > 1 || Arc::strong_count(&old.snapshot) > 1);
+        if self.retired.len() < count {
             memory::return_freed();
         }
     }
@@ -163,7 +205,7 @@ impl<E: FnMut(Outcome)> Worker<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use crossbeam_channel::Receiver;
 
     use super::*;
     use crate::config::dynamic::{Kind, decode_text};
@@ -253,6 +295,32 @@ mod tests {
         assert!(!outcomes.recv_timeout(PATIENCE).unwrap().all_reported);
         worker.updates().send(update("internal", 1, "")).unwrap();
         assert!(outcomes.recv_timeout(PATIENCE).unwrap().all_reported);
+    }
+
+    #[test]
+    fn what_a_large_change_replaces_is_let_go_of_here_and_soon() {
+        let (worker, outcomes) = start(&[]);
+        let many = |host: &str| {
+            let routes = (0..memory::BULK_OBJECTS).map(|number| {
+                format!("    r{number}:\n      rule: Host(`{host}{number}`)\n      service: s\n")
+            });
+            let routes = routes.collect::<String>();
+            let service = "s: {loadBalancer: {servers: [{url: 'http://127.0.0.1:1'}]}}";
+            format!("http:\n  services:\n    {service}\n  routers:\n{routes}")
+        };
+        let mut replaced = None;
+        for (number, host) in (1..).zip(["a", "b"]) {
+            let update = update("file", number, &many(host));
+            worker.updates().send(update).unwrap();
+            let outcome = outcomes.recv_timeout(PATIENCE).unwrap();
+            let snapshot = outcome.planned.published;
+            replaced.get_or_insert(Arc::downgrade(&snapshot.snapshot));
+        }
+        let end = Instant::now() + PATIENCE;
+        while replaced.as_ref().unwrap().strong_count() > 0 {
+            assert!(Instant::now() < end, "nobody else uses it");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use super::listen::Claim;
 use super::planning::{Outcome, PlanWorker};
 use super::resolver::{Lookup, Resolver};
 use crate::api::ApiState;
+use crate::io::cpu;
 use crate::plan::{Level, Message, Published};
 use crate::provider::file::FileProvider;
 use crate::router::mailbox::{Drain, EntryPointListener, Health, NameAddresses, ToShard};
@@ -166,8 +167,10 @@ impl<L: Lookup> Serving<L> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let wake = self.wake.clone();
         loop {
+            let mut began = None;
             tokio::select! {
                 Some(outcome) = self.outcomes.recv() => {
+                    began = Some(cpu::thread_time());
                     let generation = self.take(outcome, phase);
                     if let (Phase::Waiting, Some(generation)) = (phase, generation) {
                         phase = Phase::Applying(generation);
@@ -194,7 +197,12 @@ impl<L: Lookup> Serving<L> {
                 _ = signals.interrupt.recv() => return Ok(()),
                 () = &mut stop => return Ok(()),
             }
+            let rested = cpu::thread_time();
             let effective = self.pump(Instant::now());
+            if let Some(api) = &self.api {
+                let busy = cpu::thread_time().saturating_sub(began.unwrap_or(rested));
+                api.note_control(busy, self.broadcast.live());
+            }
             if let Phase::Applying(generation) = phase
                 && effective >= generation
             {
@@ -243,6 +251,7 @@ impl<L: Lookup> Serving<L> {
     /// Takes in what shards say; forgets names that no shard can use any more.
     fn pump(&mut self, now: Instant) -> u64 {
         let effective = self.broadcast.pump(now);
+        self.worker.note_effective(effective);
         if let Some(api) = &self.api {
             let acknowledged = self.broadcast.acknowledged().enumerate();
             acknowledged.for_each(|(shard, generation)| api.acknowledge(shard, generation));

@@ -6,6 +6,8 @@
 use std::io;
 use std::mem;
 
+pub use super::os::thread_time;
+
 /// The CPUs of this process's affinity mask, in ascending order; never empty.
 ///
 /// This is what `taskset`, a cpuset cgroup or systemd's `CPUAffinity=` left to the process, not what the

@@ -110,6 +110,20 @@ pub(super) fn random_seed() -> u64 {
     }
 }
 
+/// CPU time that the calling thread has used so far. A system call: not for shards.
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` lives for the call, which fails only for a clock that does not exist.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
 /// The socket address of `to` as the kernel wants it.
 pub(super) fn sockaddr(to: &Address) -> io::Result<SockAddr> {
     match to {
@@ -121,5 +135,24 @@ pub(super) fn sockaddr(to: &Address) -> io::Result<SockAddr> {
             path.extend_from_slice(name);
             SockAddr::unix(std::ffi::OsStr::from_bytes(&path))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threads_time_grows_with_its_work_alone() {
+        let before = thread_time();
+        std::thread::spawn(|| (0..5_000_000_u64).map(std::hint::black_box).sum::<u64>())
+            .join()
+            .expect("it adds numbers");
+        let idle = thread_time() - before;
+        let mut sum = 0_u64;
+        while thread_time() - before < idle + Duration::from_millis(1) {
+            sum += std::hint::black_box(1);
+        }
+        assert!(sum > 0);
     }
 }

@@ -186,7 +186,9 @@ impl Inner {
                 self.stats.limited_turns.add(1);
             }
             let took = self.core.borrow().driver.now() - self.now.get();
-            self.stats.longest_turn_ns.max(took.as_nanos() as u64);
+            let took = took.as_nanos() as u64;
+            self.stats.longest_turn_ns.max(took);
+            self.stats.longest_turn_lately_ns.max(took);
         }
     }
 

@@ -28,6 +28,8 @@ counters! {
     polls,
     /// Longest time from the first poll of a turn to its end, in nanoseconds.
     longest_turn_ns,
+    /// The same since [`Stats::begin_interval`] was called last.
+    longest_turn_lately_ns,
     /// Turns that ended because of the poll or time limit, with tasks still runnable.
     limited_turns,
     /// Calls of `io_uring_enter`.
@@ -70,6 +72,13 @@ counters! {
     buffers_in_use,
     /// Bytes of those buffers.
     buffer_bytes_in_use,
+}
+
+impl Stats {
+    /// Begins anew what is counted per interval; whoever publishes the counters says so after each time.
+    pub fn begin_interval(&self) {
+        self.longest_turn_lately_ns.set(0);
+    }
 }
 
 /// One counter or gauge. Only its reactor's thread can reach it.

@@ -112,6 +112,13 @@ pub struct Work {
     pub statuses: usize,
 }
 
+impl Work {
+    /// How much of what was published before was replaced: routes, slots and statuses.
+    pub fn total(&self) -> usize {
+        self.routes + self.slots + self.statuses
+    }
+}
+
 /// Compiles changes. Lives on the control thread.
 #[derive(Debug)]
 pub struct Planner {

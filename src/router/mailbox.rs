@@ -195,13 +195,14 @@ impl ShardLink {
     /// Moves what can be moved: drops returned snapshots, notes an acknowledgement, sends what waits.
     /// Call it after each wake from the shard and on a slow tick.
     pub fn pump(&mut self, now: Instant) {
-        // Dropped here, on the control side: that is what the return queue is for.
-        while self.shared.returned.pop().is_some() {}
         if let Some((generation, _)) = self.unacknowledged
             && self.acknowledged() >= generation
         {
             self.unacknowledged = None;
         }
+        // Dropped here, on the control side: that is what the return queue is for. After the acknowledgement was seen,
+        // before which the shard has given back what it replaced.
+        while self.shared.returned.pop().is_some() {}
         let sent = self.send_waiting(now);
         if sent {
             // Pairs with the fence in `ShardInbox::on_message`: either the wake is seen here, or the
@@ -297,15 +298,14 @@ impl ShardInbox {
         (self.shared.wake_control)();
     }
 
-    /// Hands back a snapshot to be dropped on the control side.
+    /// Hands back a snapshot to be dropped on the control side, at its next look: the one that it replaces comes just
+    /// before an acknowledgement, and for one that a request has kept longer there is time until the next tick.
     ///
     /// # Errors
     /// Returns the snapshot when the queue is full: park it and try again after a turn, never drop the
     /// last reference on a shard.
     pub fn give_back(&self, snapshot: Arc<Snapshot>) -> Result<(), Arc<Snapshot>> {
-        let result = self.shared.returned.push(snapshot);
-        (self.shared.wake_control)();
-        result
+        self.shared.returned.push(snapshot)
     }
 
     /// Reports that, while draining, the last connection has ended.

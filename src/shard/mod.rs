@@ -126,6 +126,7 @@ pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
 async fn publish_counters(local: Rc<Local>, counters: Arc<Counters>) {
     loop {
         counters.publish(local.io.stats().iter().chain(local.stats.snapshot()));
+        local.io.stats().begin_interval();
         local.io.sleep(PUBLISH_INTERVAL).await;
     }
 }
