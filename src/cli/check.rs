@@ -24,6 +24,7 @@ use crate::config::dynamic::{Decoded, HttpMiddleware, Kind, Object};
 use crate::config::format::{self, Format};
 use crate::config::statics::{Disk, LoadError, Loaded, is_static_key, load};
 use crate::config::tree::{Node, Position, Value};
+use crate::config::v1;
 use crate::control::planning::{Outcome, plan_once};
 use crate::control::settings;
 use crate::plan::{Level, Message, PlanSettings};
@@ -463,6 +464,9 @@ fn is_static(path: &Path, text: &str) -> bool {
     let Ok(document) = format::parse(format, text) else {
         return false;
     };
+    if format == Format::Toml && matches!(v1::is_v1(&document.tree), Ok(true)) {
+        return !v1::is_dynamic_only(&document.tree);
+    }
     let entries = document.tree.as_map().unwrap_or_default();
     let dynamic = |key: &str| {
         ["http", "tcp", "udp", "tls"]

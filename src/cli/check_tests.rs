@@ -257,12 +257,12 @@ fn a_dynamic_section_in_a_static_file_is_told_where_it_belongs() {
 }
 
 #[test]
-fn keys_of_traefik_1_are_told_their_present_place() {
+fn keys_of_traefik_1_outside_of_toml_are_told_their_present_place() {
     let files = Files::new(&[(
-        "a.toml",
-        "defaultEntryPoints = [\"http\"]\n\n[docker]\nwatch = true\n",
+        "a.yml",
+        "defaultEntryPoints: [http]\n\ndocker:\n  watch: true\n",
     )]);
-    let findings = files.findings(&["a.toml"]);
+    let findings = files.findings(&["a.yml"]);
     assert_eq!(findings.len(), 2, "{findings:#?}");
     assert!(
         findings[0].contains("defaultEntryPoints: is a key of an earlier major version")
@@ -354,4 +354,25 @@ fn a_router_names_its_own_broken_middleware_when_another_has_the_same_error() {
         text.contains("http.routers.q.middlewares: the middleware \"one@file\""),
         "{text}"
     );
+}
+
+#[test]
+fn a_traefik_1_file_is_checked_and_said_to_be_one() {
+    let files = Files::new(&[(
+        "traefik.toml",
+        "[entryPoints.http]\naddress = ':8000'\n[file]\n[docker]\n\
+         [backends.b.servers.s]\nurl = 'http://127.0.0.1:9001'\n\
+         [frontends.f]\nbackend = 'b'\n[frontends.f.routes.r]\nrule = 'Host:a.test'\n\
+         [frontends.g]\nbackend = 'b'\n[frontends.g.routes.r]\nrule = 'Hosst:a.test'\n",
+    )]);
+    let findings = files.findings(&["traefik.toml"]).join("\n");
+    for part in [
+        "is a Traefik 1 file",
+        "docker: Ringway has no such provider",
+        "frontends.g.routes.r.rule",
+    ] {
+        assert!(findings.contains(part), "{part}\n{findings}");
+    }
+    let summary = files.check(&["traefik.toml"]).summary;
+    assert_eq!((summary.routers, summary.errors), (2, 1), "{findings}");
 }

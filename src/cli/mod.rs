@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ringway [run] [--entryPoints.web.address=:80 …]` | runs the proxy; every flag is Traefik's |
 //! | [`check`] | validates configuration files |
+//! | [`convert`] | prints Traefik 1 configurations in today's form |
 //! | [`explain`] | tells what becomes of a request |
 //! | [`wait`] | waits until a generation is effective |
 //! | [`healthcheck`] | asks `/ping` |
@@ -13,6 +14,7 @@
 //! configuration, which reads them itself.
 
 pub mod check;
+pub mod convert;
 pub mod demo;
 pub mod explain;
 pub mod findings;
@@ -50,6 +52,8 @@ enum Command {
     Run(Flags),
     /// Validate static and dynamic configuration files.
     Check(check::CheckArgs),
+    /// Print Traefik 1 configurations in today's form.
+    Convert(convert::ConvertArgs),
     /// Tell which router, middlewares and servers a request gets, and why.
     Explain(explain::ExplainArgs),
     /// Wait until every shard of a running proxy has applied a generation.
@@ -82,6 +86,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
     match command {
         Command::Run(flags) => run(&flags.flags),
         Command::Check(args) => check::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Healthcheck(flags) => healthcheck::run(&flags.flags),

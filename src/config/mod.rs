@@ -28,3 +28,4 @@ pub mod rare;
 pub mod secret;
 pub mod statics;
 pub mod tree;
+pub mod v1;

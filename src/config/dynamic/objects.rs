@@ -182,6 +182,23 @@ impl Decoded {
         self.objects.get(&ObjectKey::new(kind, name))
     }
 
+    /// Adds objects that were refused before anything was decoded, and warnings. No reading can begin from the result:
+    /// what was decoded is not what the source's text says.
+    pub fn amended(
+        mut self,
+        rejected: Vec<(ObjectKey, Vec<ObjectError>)>,
+        warnings: impl IntoIterator<Item = ObjectError>,
+    ) -> Self {
+        for (key, errors) in rejected {
+            let content = ContentHash::of_text(key.kind as u8, &key.name).inverted();
+            let result = Err(Arc::new(errors));
+            self.objects.insert(key, Declared { content, result });
+        }
+        self.warnings.extend(warnings);
+        self.order = Vec::new();
+        self
+    }
+
     /// Names the file in every problem, so that several files can be one source.
     pub fn in_file(&mut self, file: &Arc<str>) {
         let bad = self

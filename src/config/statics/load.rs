@@ -12,6 +12,7 @@ use super::{Protocol, StaticConfig};
 use crate::config::decode::{Decode, How, ObjectError, Path as KeyPath};
 use crate::config::format::{Format, SyntaxError, parse};
 use crate::config::tree::{Node, Position, Value};
+use crate::config::v1;
 
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +241,14 @@ fn read_file(file: PathBuf, text: &str) -> Result<Loaded, LoadError> {
     }
     let mut findings = Findings::default();
     let mut tree = document.tree;
+    // Traefik 1 read TOML only.
+    if format == Format::Toml {
+        match v1::is_v1(&tree) {
+            Ok(true) => return finish_v1(&tree, source),
+            Ok(false) => {}
+            Err(error) => return Err(invalid(source, vec![error])),
+        }
+    }
     set_aside(&mut tree, &source, &mut findings);
     if let Some(at) = document.ignored_from {
         let message = "further documents of this file are ignored: only the first counts";
@@ -248,6 +257,24 @@ fn read_file(file: PathBuf, text: &str) -> Result<Loaded, LoadError> {
             .push(ObjectError::new("(top)", at, message));
     }
     finish(tree, source, findings)
+}
+
+/// A Traefik 1 file: converted, then read like any other.
+fn finish_v1(tree: &Node<'_>, source: Source) -> Result<Loaded, LoadError> {
+    let name = source.to_string();
+    let dynamic = v1::DynamicPart {
+        file: &name,
+        is_written: false,
+    };
+    let converted = v1::convert_static(tree, dynamic);
+    if !converted.errors.is_empty() {
+        return Err(invalid(source, converted.errors));
+    }
+    let mut findings = Findings::default();
+    findings.warnings.push(v1::notice());
+    let remarks = converted.remarks.into_iter().map(|remark| remark.what);
+    findings.warnings.extend(remarks);
+    finish(converted.tree, source, findings)
 }
 
 /// Removes what may stand in a static file without being part of it: the dynamic sections, which the file provider

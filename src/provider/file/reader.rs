@@ -23,6 +23,7 @@ use rustc_hash::{FxHashSet, FxHasher};
 use super::source::{FileIdentity, Found, FoundFile};
 use crate::config::dynamic::{self, Declared, Decoded, ObjectKey, Reading};
 use crate::config::format::{Format, SyntaxError};
+use crate::config::v1;
 use crate::watcher::{Entry, Objects, Payload};
 
 /// How long an emptied, malformed or vanished file must stay so before it is taken seriously.
@@ -515,12 +516,19 @@ pub fn decode_text(
     text: &str,
     previous: Option<&Decoded>,
 ) -> Result<Decoded, FileError> {
-    dynamic::decode_text(format_of(path, text)?, text, previous).map_err(FileError::Syntax)
+    let format = format_of(path, text)?;
+    let former = v1::decode_text(format, text);
+    former
+        .unwrap_or_else(|| dynamic::decode_text(format, text, previous))
+        .map_err(FileError::Syntax)
 }
 
 /// The same for a text that may be an edit of the one that `good` is the reading of.
 fn read_text_again(path: &Path, text: &str, good: &Decoded) -> Result<Reading, FileError> {
-    good.read_again(format_of(path, text)?, text)
+    let format = format_of(path, text)?;
+    let former = v1::decode_text(format, text).map(|decoded| decoded.map(Reading::from));
+    former
+        .unwrap_or_else(|| good.read_again(format, text))
         .map_err(FileError::Syntax)
 }
 

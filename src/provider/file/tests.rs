@@ -208,6 +208,30 @@ fn toml_and_a_file_of_any_other_extension_are_read() {
 }
 
 #[test]
+fn a_traefik_1_file_is_followed_like_any_other() {
+    let mut scene = Scene::new();
+    let former = |host: &str| {
+        format!(
+            "[backends.b]\n[frontends.r]\nbackend = 'b'\n[frontends.r.routes.x]\nrule = 'Host:{host}'\n"
+        )
+    };
+    scene.write("rules.toml", &former("a"));
+    scene.start_file("rules.toml").wait_for("r=a");
+    scene.write("rules.toml", &former("b"));
+    scene.wait_for("r=b");
+    let today = "[http.routers.r]\nrule = \"Host(`c`)\"\nservice = \"s\"\n";
+    // What mixes both changes nothing.
+    scene.write("rules.toml", &format!("{}{today}", former("x")));
+    scene.wait("an error", |scene| scene.error.is_some());
+    assert!(scene.error.as_ref().unwrap().contains("Traefik 1"));
+    assert_eq!(scene.rules(), "r=b");
+    scene.write("rules.toml", today);
+    scene.wait_for("r=c");
+    scene.write("rules.toml", &former("d"));
+    scene.wait_for("r=d");
+}
+
+#[test]
 fn a_half_written_file_is_never_in_force() {
     let mut scene = Scene::new();
     let before = routes(&[("r1", "a"), ("r2", "a")]);
