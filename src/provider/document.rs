@@ -4,7 +4,7 @@
 //! bytes ──► same as before? ──► tree ──► objects ──► what differs ──► Payload
 //! ```
 //!
-//! The text is YAML or JSON. What is good in it takes effect; a text that is no configuration at all changes nothing.
+//! The text is YAML or JSON, of today's form or of Traefik 1's (`frontends` and `backends`). What is good in it takes effect; a text that is no configuration at all changes nothing.
 //! Not here: where texts come from ([`super::http`], [`super::rest`]).
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use serde_json::{Map, Value as Json};
 use crate::config::dynamic::{self, Declared, Decoded, Kind, ObjectKey, Reading};
 use crate::config::format::{Format, parse, parse_json};
 use crate::config::tree::{Node, Value};
+use crate::config::v1;
 use crate::io::memory;
 use crate::watcher::{Entry, Objects, Payload, Position, Update};
 
@@ -163,11 +164,10 @@ fn read(text: &[u8], previous: &Decoded) -> Result<Decoded, String> {
         ));
     }
     remove_empty(&mut tree);
-    let former = ["frontends", "backends"];
-    if let Some(former) = former.iter().find(|name| tree.field(name).is_some()) {
-        return Err(format!(
-            "{former:?} belongs to Traefik 1's form, which is not supported here yet"
-        ));
+    let is_former = v1::is_v1(&tree).map_err(|error| error.to_string())?;
+    if is_former {
+        // Programs that write JSON of its own types mean what its files mean.
+        return Ok(v1::convert_tree_from(&tree, v1::Origin::File));
     }
     Ok(dynamic::decode(&tree, Some(previous)))
 }
@@ -337,6 +337,34 @@ mod tests {
             document.to_json()["http"]["routers"]["r"]["rule"],
             "Path(`/é😀\t`)"
         );
+    }
+
+    #[test]
+    fn traefik_1s_form_is_converted() {
+        let mut document = Document::default();
+        let text = r#"{"frontends": {"f": {"backend": "b", "routes": {"r": {"rule": "Host:a.test"}}}},
+            "backends": {"b": {"servers": {"s": {"url": "http://127.0.0.1:1", "weight": 1}}}}}"#;
+        let first = document.take(text.as_bytes()).unwrap().unwrap();
+        let objects = keys(&first);
+        assert!(
+            objects.iter().any(|key| key.starts_with("+http.routers.f")),
+            "{objects:?}"
+        );
+        assert!(
+            objects
+                .iter()
+                .any(|key| key.starts_with("+http.services.b")),
+            "{objects:?}"
+        );
+        let other = text.replace("a.test", "b.test");
+        let second = document.take(other.as_bytes()).unwrap().unwrap();
+        assert!(matches!(second, Payload::Patch(_)));
+        assert_eq!(keys(&second).len(), 1, "{second:?}");
+        let mixed = text.replacen('{', "{\"http\": {\"routers\": {\"x\": {}}}, ", 1);
+        let error = document.take(mixed.as_bytes()).unwrap_err();
+        assert!(error.contains("Traefik 1"), "{error}");
+        let cleared = document.take(br#"{"frontends": {}, "backends": {}}"#);
+        assert!(!keys(&cleared.unwrap().unwrap()).is_empty());
     }
 
     #[test]
