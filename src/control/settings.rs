@@ -270,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn a_store_must_report_and_may_have_its_own_throttle() {
+        let config = config(&[
+            "--providers.etcd=true",
+            "--providers.etcd.throttleDuration=3s",
+        ]);
+        let settings = watcher(&config);
+        assert!(settings.expected.contains(&Arc::from("etcd")));
+        assert_eq!(settings.throttles["etcd"], Duration::from_secs(3));
+    }
+
+    #[test]
     fn the_secret_is_random() {
         assert_ne!(secret().unwrap(), secret().unwrap());
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::planning::PlanWorker;
 use crate::config::statics::{KvOptions, StaticConfig};
 use crate::provider::consul::{Consul, ConsulSettings};
+use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
 use crate::provider::kv::image::Limits;
 use crate::provider::kv::session::{AliasSettings, KvProvider, Seen, SessionSettings};
 use crate::provider::kv::store::Store;
@@ -15,6 +16,9 @@ use crate::provider::redis::{self, Redis, RedisSettings};
 /// The names of the enabled providers, each with the options that all have.
 pub fn names(config: &StaticConfig) -> Vec<(Arc<str>, KvOptions)> {
     let mut names = Vec::new();
+    if let Some(own) = config.providers.etcd.as_deref() {
+        names.push((Arc::from(etcd::NAME), own.kv()));
+    }
     if let Some(own) = config.providers.redis.as_deref() {
         names.push((Arc::from(redis::NAME), own.kv()));
     }
@@ -28,6 +32,11 @@ pub fn names(config: &StaticConfig) -> Vec<(Arc<str>, KvOptions)> {
 /// Starts all of them. They end when they are dropped.
 pub fn start(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Vec<KvProvider>> {
     let mut started = Vec::new();
+    if let Some(own) = config.providers.etcd.as_deref() {
+        let settings = EtcdSettings::from(own);
+        let session = session(config, etcd::NAME.into(), &own.kv());
+        started.push(run(session, worker, move || EtcdStore::new(settings))?);
+    }
     if let Some(own) = config.providers.redis.as_deref() {
         let settings = RedisSettings::from(own);
         let session = session(config, redis::NAME.into(), &own.kv());

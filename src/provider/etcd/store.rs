@@ -163,7 +163,7 @@ impl EtcdStore {
                 connection, &doing, sender, answers, after, cluster, patience, &trouble,
             );
             match opening.await? {
-                Opening::Open(watch) => return Ok(watch),
+                Opening::Open(watch) => return Ok(*watch),
                 // Some versions of etcd say of a token that has run out that it has no permission.
                 Opening::Denied(_) if connection.has_token() && !is_last_try => {
                     connection.authenticate(&settings).await?;

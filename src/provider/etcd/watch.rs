@@ -40,7 +40,7 @@ pub struct EtcdWatch {
 /// How the beginning of a watch went.
 pub(super) enum Opening {
     /// It runs.
-    Open(EtcdWatch),
+    Open(Box<EtcdWatch>),
     /// The server says that it is not permitted.
     Denied(String),
 }
@@ -98,7 +98,7 @@ impl EtcdWatch {
             return Err(watch.error(Failure::Compacted, text));
         }
         watch.take(first)?;
-        Ok(Opening::Open(watch))
+        Ok(Opening::Open(Box::new(watch)))
     }
 
     fn take(&mut self, answer: WatchResponse) -> Result<(), StoreError> {
