@@ -41,6 +41,9 @@ pub struct State {
     nudges: u64,
 }
 
+/// A key with its value and `ModifyIndex`.
+type Found<'a> = (&'a String, &'a (String, u64));
+
 impl State {
     pub fn set(&mut self, key: &str, value: &str) {
         self.index += 1;
@@ -62,7 +65,7 @@ impl State {
     }
 
     /// What is found and its index.
-    fn find(&self, key: &str, recurse: bool) -> (Vec<(&String, &(String, u64))>, u64) {
+    fn find(&self, key: &str, recurse: bool) -> (Vec<Found<'_>>, u64) {
         let is_meant = |own: &String| {
             if recurse {
                 own.starts_with(key)

@@ -153,7 +153,10 @@ mod tests {
                 "exclude each other",
             ),
         ] {
-            let error = loaded(flags).err().expect("refused").to_string();
+            let Err(error) = loaded(flags) else {
+                panic!("accepted: {flags:?}");
+            };
+            let error = error.to_string();
             assert!(error.contains(words), "{error}");
         }
     }
