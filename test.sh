@@ -16,8 +16,6 @@ needs() { command -v "$1" >/dev/null || [ -e "/usr/sbin/$1" ] || missing+=("$2")
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
-command -v nginx >/dev/null || missing+=(nginx-light)
-command -v openssl >/dev/null || missing+=(openssl)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 needs openssl openssl
@@ -26,7 +24,6 @@ needs etcd etcd-server
 needs etcdctl etcd-client
 needs redis-server redis-server
 needs redis-sentinel redis-sentinel
-[ -e /usr/share/java/zookeeper.jar ] || missing+=(zookeeper)
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing: ${missing[*]}"
     install "${missing[@]}"

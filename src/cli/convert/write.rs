@@ -37,7 +37,6 @@ fn yaml_map(entries: &[Entry<'_>], depth: usize, out: &mut String) {
 /// A value after its key.
 fn yaml_value(node: &Node<'_>, depth: usize, out: &mut String) {
     match &node.value {
-        Value::Branch(_) => unreachable!("a converted tree has none"),
         Value::Null => out.push('\n'),
         Value::Scalar(text) => {
             let _ = writeln!(out, " {}", yaml_text(text));
@@ -153,7 +152,6 @@ fn is_tables(items: &[Node<'_>]) -> bool {
 
 fn toml_inline(node: &Node<'_>) -> String {
     match &node.value {
-        Value::Branch(_) => unreachable!("a converted tree has none"),
         Value::Scalar(text) => toml_text(text),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(toml_inline).collect();
@@ -198,7 +196,6 @@ fn toml_text(text: &str) -> String {
 
 fn keys(node: &Node<'_>, path: &str, out: &mut String) {
     match &node.value {
-        Value::Branch(_) => unreachable!("a converted tree has none"),
         Value::Null => {}
         Value::Scalar(text) if text.contains(['\n', '\r']) => {
             let _ = writeln!(out, "{path} = {}", json_text(text));

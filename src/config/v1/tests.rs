@@ -13,7 +13,6 @@ fn json(node: &Node<'_>) -> serde_json::Value {
     use crate::config::tree::Value;
     match &node.value {
         Value::Null => serde_json::Value::Null,
-        Value::Branch(_) => unreachable!("a converted tree has none"),
         Value::Scalar(text) => text.as_ref().into(),
         Value::List(items) => items.iter().map(json).collect(),
         Value::Map(entries) => entries
