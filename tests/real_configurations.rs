@@ -113,19 +113,30 @@ fn a_file_that_is_its_own_dynamic_file_is_read_as_both() {
 }
 
 #[test]
-fn keys_of_version_one_are_told_their_present_place() {
+fn a_file_of_version_one_is_accepted_and_says_what_of_it_has_no_effect() {
     let file = "defaultEntryPoints = [\"http\", \"https\"]\n\
                 [entryPoints]\n  [entryPoints.http]\n  address = \":80\"\n    [entryPoints.http.redirect]\n    entryPoint = \"https\"\n  \
                 [entryPoints.https]\n  address = \":443\"\n    [entryPoints.https.tls]\n\
                 [docker]\nwatch = true\n[acme]\nemail = \"me@example.org\"\n";
-    refused(
+    accepted(
         &[("traefik.toml", file)],
+        &[
+            "is a Traefik 1 file",
+            "entryPoints.https.http.tls: is known but has no effect yet",
+            "docker: Ringway has no such provider",
+            "the place is certificatesResolvers",
+        ],
+    );
+}
+
+#[test]
+fn keys_of_version_one_in_a_language_it_did_not_read_are_told_their_present_place() {
+    let file = "defaultEntryPoints: [http]\nentryPoints: {http: {address: ':80', redirect: {entryPoint: https}}}\n";
+    refused(
+        &[("traefik.yml", file)],
         &[
             "defaultEntryPoints: is a key of an earlier major version of Traefik",
             "entryPoints.<name>.http.redirections",
-            "entryPoints.<name>.http.tls",
-            "providers.docker",
-            "certificatesResolvers.<name>.acme",
         ],
     );
 }
