@@ -217,3 +217,37 @@ fn equal_content_publishes_nothing() {
     serves(&proxy, "b.test", "two");
     assert_eq!(number(), before + 1);
 }
+
+/// A router and its service below a prefix of its own.
+fn tree(prefix: &str, name: &str, url: &str) -> Vec<(String, String)> {
+    let moved = |(key, value): (String, String)| (key.replacen("traefik", prefix, 1), value);
+    route(name, url).into_iter().map(moved).collect()
+}
+
+#[test]
+fn an_alias_changes_the_whole_tree_at_once_and_never_to_nothing() {
+    let etcd = etcd();
+    let (one, two) = (answering(answer("one")), answering(answer("two")));
+    put(&etcd, &tree("edge/1", "a", &one.url()));
+    put(&etcd, &tree("edge/2", "a", &two.url()));
+    put(&etcd, &tree("edge/2", "b", &two.url()));
+    etcd.put("cluster/alias", "edge/1");
+    let proxy = proxy(&etcd, ", aliasKey: cluster/alias").start();
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    etcd.put("cluster/alias", "/edge/2/");
+    serves(&proxy, "b.test", "two");
+    assert_eq!(proxy.get("a.test", "/").text(), "two");
+    // The tree in force may be deleted, and an alias may name nothing: both change nothing.
+    etcd.ctl(&["del", "--prefix", "edge/2/"]);
+    etcd.put("cluster/alias", "edge/none");
+    wait_for("the alias is complained about", || {
+        let providers = proxy.get_from("traefik", "x", "/api/ringway/providers");
+        providers.text().contains("names edge/none")
+    });
+    assert_eq!(proxy.get("a.test", "/").text(), "two");
+    // Writing the alias is what counts, not its value.
+    put(&etcd, &tree("edge/none", "c", &one.url()));
+    etcd.put("cluster/alias", "edge/none");
+    serves(&proxy, "c.test", "one");
+    is_gone(&proxy, "a.test");
+}
