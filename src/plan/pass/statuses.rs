@@ -133,12 +133,13 @@ impl Planner {
             }
             return;
         }
+        let is_referenced = self.graph.is_referenced(node);
         let used_by = match (pass.used_by.remove(&node), published) {
             (Some(used_by), _) => used_by,
             (None, Some(published)) => published.used_by().clone(),
             (None, None) => self.users(node),
         };
-        let status = status(kind, name, item, used_by);
+        let status = status(kind, name, item, is_referenced, used_by);
         if published.is_some_and(|published| **published == status) {
             return;
         }
@@ -152,7 +153,13 @@ impl Planner {
     }
 }
 
-fn status(kind: Kind, name: &Arc<str>, item: &Item, used_by: UsedBy) -> ObjectStatus {
+fn status(
+    kind: Kind,
+    name: &Arc<str>,
+    item: &Item,
+    is_referenced: bool,
+    used_by: UsedBy,
+) -> ObjectStatus {
     let texts = item.issues.iter().flat_map(|issues| issues.texts());
     let mut errors: Vec<Box<str>> = texts.cloned().collect();
     let compiles = matches!(
@@ -165,6 +172,9 @@ fn status(kind: Kind, name: &Arc<str>, item: &Item, used_by: UsedBy) -> ObjectSt
     let in_force = !matches!(item.outcome, Outcome::None | Outcome::Failed(_));
     let decodes = !matches!(item.input.newest, Entry::Rejected(_));
     let status = if errors.is_empty() {
+        Status::Enabled
+    } else if compiles && decodes && !is_referenced {
+        // Traefik looks only at what something refers to; what does not decode it refuses anyway.
         Status::Enabled
     } else if in_force || !compiles && decodes {
         Status::Warning
