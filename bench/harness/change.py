@@ -197,6 +197,8 @@ class Changes:
         for _ in range(rounds):
             quiet.append(self.loaded(spacing, seconds, pretend=True))
             during.append(self.loaded(spacing, seconds, pretend=False))
+        if not all(counts["p99_us"] for counts in quiet + during):
+            raise Failure(f"no request was answered within {seconds} s; {quiet} {during}")
         ratios = [loud["p99_us"] / still["p99_us"] for loud, still in zip(during, quiet, strict=True)]
         return {
             "failed": sum(counts["failed"] for counts in during),

@@ -36,7 +36,7 @@ def change_limits(context):
     if SUBJECT not in context.peers:
         return section.skip("needs ringway")
     has_etcd = bool(etcd.BINARY) and context.peers[SUBJECT].has_etcd()
-    for measure in (acknowledged, burst, storm, crowded_storm, soak, resync, alias):
+    for measure in MEASURES:
         store = None
         print(f"  {measure.__name__} …", flush=True)
         with contextlib.ExitStack() as stack:
@@ -320,6 +320,11 @@ def resync(context, section, store):
     section.check(f"plan and control CPU ms for a re-sync of {routes:,} routes", plan, 500)
 
 
+def cpu_of(used, prefix):
+    """The sum over threads whose names begin so."""
+    return sum(ms for name, ms in used.items() if name.startswith(prefix))
+
+
 def thread_name(process):
     """The name of the process's main thread."""
     return Path(f"/proc/{process.popen.pid}/comm").read_text().strip()
@@ -335,9 +340,9 @@ def threads_ms(process):
 
 
 def aliased(context, store, routes):
-    """A Ringway whose routes are one of two trees, whichever the alias names."""
-    for tree in ("blue", "green"):
-        store.load(etcd.tree(routes, context.origin_port, host, prefix=f"trees/{tree}"))
+    """A Ringway whose routes are one of two trees, whichever the alias names. No rule is in both."""
+    for tree, condition in (("blue", ""), ("green", " && PathPrefix(`/`)")):
+        store.load(etcd.tree(routes, context.origin_port, host, prefix=f"trees/{tree}", condition=condition))
         store.client.put_all([(f"trees/{tree}/http/routers/only/rule", f"Host(`{tree}.test`)"),
                               (f"trees/{tree}/http/routers/only/service", "origin")])
     store.client.put(ALIAS, "trees/blue")
@@ -357,20 +362,26 @@ def alias(context, section, store):
         time.sleep(3 * PUBLISHED)
         quiet = longest_turn(api, 2)
         delays, during = [], 0
-        for number in range(context.scale(6, 2)):
+        before = threads_ms(subject.running.process)
+        switches = context.scale(6, 2)
+        for number in range(switches):
             tree = ("green", "blue")[number % 2]
             store.client.put(ALIAS, f"trees/{tree}")
             delays.append(changes.wait(f"{tree}.test", time.perf_counter(), 60))
             during = max(during, longest_turn(api, 2))
     finally:
+        after = threads_ms(subject.running.process)
         counts = json.loads(load.communicate(timeout=60)[0].strip().splitlines()[-1])
+    used = {name: (after[name] - before.get(name, 0)) / switches for name in after}
     control = api.variables()["longestControlTurnNs"] / 1e6
     section.row("switch by alias under load", routes, subject.label, "ms to effective, median", summary(delays)["median"])
     section.row("", routes, subject.label, "longest shard turn, quiet, ms", quiet)
     section.row("", routes, subject.label, "longest shard turn, switching, ms", during)
+    section.row("", routes, subject.label, "CPU ms of the source's thread per switch", cpu_of(used, "ringway-etcd"))
+    section.row("", routes, subject.label, "CPU ms of the plan's thread per switch", cpu_of(used, "ringway-plan"))
     section.row("", routes, subject.label, "control thread's longest turn, ms", control)
     section.row("", routes, subject.label, "failed requests", counts["failed"])
-    section.data(what="alias", ms=delays, longest_turn_ms=during, quiet_turn_ms=quiet, control_ms=control,
+    section.data(what="alias", ms=delays, cpu_ms=used, longest_turn_ms=during, quiet_turn_ms=quiet, control_ms=control,
                  failed=counts["failed"], errors=counts["first_errors"])
     section.check(f"longest shard turn while {routes:,} routes are switched, ms", during, 1.0)
     section.check("failed requests during switches", counts["failed"], 0)
@@ -393,3 +404,6 @@ def isolate_shards(process):
     for task in Path(f"/proc/{process.popen.pid}/task").iterdir():
         is_shard = (task / "comm").read_text().startswith("shard")
         os.sched_setaffinity(int(task.name), {int(PROXY_CORE if is_shard else LOAD_CORE)})
+
+
+MEASURES = (acknowledged, burst, storm, crowded_storm, soak, resync, alias)

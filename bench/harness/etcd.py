@@ -75,11 +75,11 @@ class Etcd:
             self.client.put_all(pairs[at:at + MOST_OPERATIONS])
 
 
-def tree(routes, origin, host, prefix="traefik"):
-    """The pairs of one router per host and of the service that all of them share."""
+def tree(routes, origin, host, prefix="traefik", condition=""):
+    """The pairs of one router per host and of the service that all of them share; `condition` ends each rule."""
     yield f"{prefix}/http/services/origin/loadBalancer/servers/0/url", f"http://127.0.0.1:{origin}"
     for number in range(routes):
-        yield f"{prefix}/http/routers/r{number}/rule", f"Host(`{host(number)}`)"
+        yield f"{prefix}/http/routers/r{number}/rule", f"Host(`{host(number)}`){condition}"
         yield f"{prefix}/http/routers/r{number}/service", "origin"
 
 
