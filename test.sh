@@ -24,6 +24,8 @@ needs etcd etcd-server
 needs etcdctl etcd-client
 needs redis-server redis-server
 needs redis-sentinel redis-sentinel
+needs java default-jre-headless
+[ -e /usr/share/java/zookeeper.jar ] || missing+=(zookeeper)
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing: ${missing[*]}"
     install "${missing[@]}"

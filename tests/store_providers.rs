@@ -1,10 +1,12 @@
-//! Redis and Consul as providers, through the binary: keys become routes, change, and go; an alias switches.
+//! Redis, Consul and ZooKeeper as providers, through the binary: keys become routes, change, and go; an alias switches.
 
 #[path = "support/consul.rs"]
 mod consul;
 #[path = "support/redis.rs"]
 mod redis;
 mod support;
+#[path = "support/zookeeper.rs"]
+mod zookeeper;
 
 use support::origin::{Origin, answering};
 use support::process::{Process, Setup, answer, setup, wait_for};
@@ -140,4 +142,110 @@ fn consul_is_followed() {
         });
     };
     follows(&proxy, &origin, set, clear);
+}
+
+#[test]
+fn zookeeper_is_followed_also_over_a_restart() {
+    let mut server = zookeeper::ZooKeeperServer::start();
+    let origin = answering(answer("here"));
+    let proxy = with(&format!(
+        "zooKeeper: {{endpoints: [\"{}\"]}}",
+        server.endpoint()
+    ))
+    .start();
+    let set = |pairs: &[(String, String)]| server.writer().put(pairs);
+    let clear = || server.writer().delete_all("/traefik");
+    follows(&proxy, &origin, set, clear);
+    set(&route("traefik", "a.test", &origin.url()));
+    serves(&proxy, "a.test", "here");
+    server.kill();
+    wait_for("the log says that it is gone", || {
+        proxy.log().contains("zookeeper at")
+    });
+    serves(&proxy, "a.test", "here");
+    server.restart();
+    server
+        .writer()
+        .put(&route("traefik", "c.test", &origin.url()));
+    serves(&proxy, "c.test", "here");
+}
+
+#[test]
+fn an_alias_in_zookeeper_switches_trees() {
+    let server = zookeeper::ZooKeeperServer::start();
+    let origin = answering(answer("here"));
+    let mut writer = server.writer();
+    writer.put(&route("one", "one.test", &origin.url()));
+    writer.put(&[("alias", "one")]);
+    let proxy = with(&format!(
+        "zooKeeper: {{endpoints: [\"{}\"], aliasKey: alias, aliasWatch: true}}",
+        server.endpoint()
+    ))
+    .start();
+    serves(&proxy, "one.test", "here");
+    for n in 0..10 {
+        let (root, host) = (format!("tree{n}"), format!("host{n}.test"));
+        writer.put(&route(&root, &host, &origin.url()));
+        writer.put(&[("alias", &root)]);
+        serves(&proxy, &host, "here");
+        let later = format!("later{n}.test");
+        writer.put(&[(
+            format!("{root}/http/routers/r/rule"),
+            format!("Host(`{later}`)"),
+        )]);
+        serves(&proxy, &later, "here");
+    }
+    is_gone(&proxy, "one.test");
+}
+
+#[test]
+fn a_zookeeper_that_was_wiped_is_not_believed_unless_that_is_allowed() {
+    let mut server = zookeeper::ZooKeeperServer::start();
+    let origin = answering(answer("here"));
+    // The new store is told from the old one by its smaller numbers.
+    let mut writer = server.writer();
+    (0..200).for_each(|n| writer.put(&[("elsewhere", n.to_string())]));
+    writer.put(&route("traefik", "a.test", &origin.url()));
+    let start = |options: &str| {
+        let endpoint = server.endpoint();
+        with(&format!(
+            "zooKeeper: {{endpoints: [\"{endpoint}\"]{options}}}"
+        ))
+        .start()
+    };
+    let (cautious, trusting) = (start(""), start(", allowRestore: true"));
+    for proxy in [&cautious, &trusting] {
+        serves(proxy, "a.test", "here");
+    }
+    server.kill();
+    server.wipe();
+    server.restart();
+    server
+        .writer()
+        .put(&route("traefik", "b.test", &origin.url()));
+    serves(&trusting, "b.test", "here");
+    wait_for("the log says why", || {
+        cautious.log().contains("wiped or restored")
+    });
+    serves(&cautious, "a.test", "here");
+    assert_eq!(cautious.get("b.test", "/").status, 404);
+}
+
+#[test]
+fn a_zookeeper_that_is_absent_at_start_is_waited_for() {
+    let mut server = zookeeper::ZooKeeperServer::start();
+    server.kill();
+    let origin = answering(answer("here"));
+    let proxy = with(&format!(
+        "zooKeeper: {{endpoints: [\"{}\"]}}",
+        server.endpoint()
+    ))
+    .argument("--ringway.startupTimeout=1ms")
+    .start();
+    is_gone(&proxy, "a.test");
+    server.restart();
+    server
+        .writer()
+        .put(&route("traefik", "a.test", &origin.url()));
+    serves(&proxy, "a.test", "here");
 }

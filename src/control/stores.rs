@@ -12,6 +12,7 @@ use crate::provider::kv::image::Limits;
 use crate::provider::kv::session::{AliasSettings, KvProvider, Seen, SessionSettings};
 use crate::provider::kv::store::Store;
 use crate::provider::redis::{self, Redis, RedisSettings};
+use crate::provider::zookeeper::{self, ZooKeeper, ZooKeeperSettings};
 
 /// The names of the enabled providers, each with the options that all have.
 pub fn names(config: &StaticConfig) -> Vec<(Arc<str>, KvOptions)> {
@@ -25,6 +26,9 @@ pub fn names(config: &StaticConfig) -> Vec<(Arc<str>, KvOptions)> {
     if let Some(own) = config.providers.consul.as_deref() {
         let instances = ConsulSettings::instances(own).into_iter();
         names.extend(instances.map(|(name, _)| (name, own.kv())));
+    }
+    if let Some(own) = config.providers.zookeeper.as_deref() {
+        names.push((Arc::from(zookeeper::NAME), own.kv()));
     }
     names
 }
@@ -47,6 +51,11 @@ pub fn start(config: &StaticConfig, worker: &PlanWorker) -> io::Result<Vec<KvPro
             let session = session(config, name, &own.kv());
             started.push(run(session, worker, move || Consul::new(settings))?);
         }
+    }
+    if let Some(own) = config.providers.zookeeper.as_deref() {
+        let settings = ZooKeeperSettings::from(own);
+        let session = session(config, zookeeper::NAME.into(), &own.kv());
+        started.push(run(session, worker, move || ZooKeeper::new(settings))?);
     }
     Ok(started)
 }

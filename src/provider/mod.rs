@@ -9,6 +9,7 @@
 //! | [`kv`] | what key-value stores share |
 //! | [`consul`] | the key-value store of Consul |
 //! | [`redis`] | a Redis server, or one that its sentinels name |
+//! | [`zookeeper`] | nodes in ZooKeeper |
 //! | [`internal`] | the static configuration: models, redirections, `ping@internal`, `api@internal` … |
 //!
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
@@ -23,3 +24,4 @@ pub mod internal;
 pub mod kv;
 pub mod redis;
 pub mod rest;
+pub mod zookeeper;

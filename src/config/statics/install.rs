@@ -1,6 +1,6 @@
 //! The whole static configuration and its parts besides entry points.
 
-use super::kv_stores::{Consul, Redis};
+use super::kv_stores::{Consul, Redis, ZooKeeper};
 use super::providers::Etcd;
 use super::validate::default_precedence;
 use super::{EntryPoint, HttpProvider, RestProvider};
@@ -70,6 +70,8 @@ schema! {
         pub redis: Option<Box<Redis>> = "redis" [presence];
         /// Present: Consul's key-value store.
         pub consul: Option<Box<Consul>> = "consul" [presence];
+        /// Present: ZooKeeper.
+        pub zookeeper: Option<Box<ZooKeeper>> = "zooKeeper" [presence];
         /// Present: an HTTP server.
         pub http: Option<Box<HttpProvider>> = "http" [presence];
         /// Present: whoever uses `PUT /api/providers/rest`.

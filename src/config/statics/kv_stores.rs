@@ -40,6 +40,18 @@ kv_provider! {
     }
 }
 
+kv_provider! {
+    /// Dynamic configuration from ZooKeeper.
+    pub struct ZooKeeper {
+        /// `host:port` of the servers; the next one is tried when one fails.
+        pub endpoints: List<Text> = "endpoints" [default ["127.0.0.1:2181".into()].into()];
+        /// The user (scheme `digest`); empty means nobody.
+        pub username: Text = "username";
+        /// The user's password.
+        pub password: Secret<Text> = "password";
+    }
+}
+
 schema! {
     /// Which of the servers that the sentinels know.
     pub struct RedisSentinel {
@@ -93,6 +105,14 @@ pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
         && consul.endpoints.is_empty()
     {
         problem(&providers.key("consul").key("endpoints"), "there is none");
+    }
+    if let Some(zookeeper) = &config.providers.zookeeper
+        && zookeeper.endpoints.is_empty()
+    {
+        problem(
+            &providers.key("zooKeeper").key("endpoints"),
+            "there is none",
+        );
     }
 }
 
@@ -180,5 +200,30 @@ mod tests {
         let consul = all.config.providers.consul.unwrap();
         assert_eq!((consul.endpoints.len(), consul.namespaces.len()), (2, 2));
         assert!(!format!("{consul:?}").contains("hunter2"));
+    }
+    #[test]
+    fn zookeeper_has_traefiks_options_and_defaults() {
+        let zookeeper = loaded(&["--providers.zooKeeper=true"]).unwrap().config;
+        let zookeeper = zookeeper.providers.zookeeper.unwrap();
+        assert_eq!(
+            (&*zookeeper.root_key, &*zookeeper.endpoints[0]),
+            ("traefik", "127.0.0.1:2181")
+        );
+        let all = loaded(&[
+            "--providers.zookeeper.endpoints=a:1,b:2",
+            "--providers.zookeeper.rootKey=x",
+            "--providers.zookeeper.username=u",
+            "--providers.zookeeper.password=hunter2",
+            "--providers.zookeeper.aliasKey=x/alias",
+            "--providers.zookeeper.aliasWatch=true",
+            "--providers.zookeeper.allowRestore=true",
+            "--providers.zookeeper.throttleDuration=1s",
+        ])
+        .unwrap();
+        assert_eq!(all.warnings.len(), 0, "{:?}", all.warnings);
+        let zookeeper = all.config.providers.zookeeper.unwrap();
+        assert_eq!(zookeeper.endpoints.len(), 2);
+        assert_eq!(&*zookeeper.kv().alias_key, "x/alias");
+        assert!(!format!("{zookeeper:?}").contains("hunter2"));
     }
 }

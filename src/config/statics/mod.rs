@@ -31,7 +31,7 @@ pub use install::{
     AccessLogQuery, Api, Core, Driver, FieldMode, FileProvider, Global, Limits, Log, LogFormat,
     LogLevel, Ping, Providers, Ringway, RuleSyntax, StaticConfig, StaticServersTransport,
 };
-pub use kv_stores::{Consul, Redis, RedisSentinel};
+pub use kv_stores::{Consul, Redis, RedisSentinel, ZooKeeper};
 pub use load::{Disk, Files, LoadError, Loaded, Source, load};
 pub use providers::{Etcd, EtcdEndpoint, KvOptions, Scheme};
 pub use validate::{IpRange, default_precedence};

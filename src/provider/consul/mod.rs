@@ -24,7 +24,9 @@ pub mod known;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::kv::store::{Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch};
+use super::kv::store::{
+    Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch, in_pages,
+};
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
@@ -46,9 +48,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Scopes whose indices are remembered for a watch that continues.
 const MAX_SCOPES: usize = 4;
-
-/// Pairs of one page of a listing.
-const PAGE: usize = 1000;
 
 /// Where and as whom to ask (Traefik: `providers.consul`).
 #[derive(Clone, Debug)]
@@ -188,7 +187,7 @@ impl Store for Consul {
         &mut self,
         scope: Scope<'_>,
         at: Option<Revision>,
-        mut page: impl FnMut(Vec<Pair>),
+        page: impl FnMut(Vec<Pair>),
     ) -> Result<Listing, StoreError> {
         let question = Question::from(scope);
         let api = self.api()?;
@@ -199,17 +198,11 @@ impl Store for Consul {
             &question,
             Known::new(revision, answer.index, &answer.entries),
         );
-        let mut pairs = answer.entries.into_iter().map(|entry| Pair {
+        let pairs = answer.entries.into_iter().map(|entry| Pair {
             key: entry.key.into_bytes(),
             value: entry.value,
         });
-        loop {
-            let next: Vec<Pair> = pairs.by_ref().take(PAGE).collect();
-            if next.is_empty() {
-                break;
-            }
-            page(next);
-        }
+        in_pages(pairs, page);
         Ok(Listing {
             revision,
             store_id: None,

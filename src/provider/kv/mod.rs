@@ -16,9 +16,12 @@
 //! | [`saved`] | the tree in force on disk |
 //! | [`alias`] | the values of one key, for other sources |
 //! | [`backoff`] | how long to wait before a store is tried again |
+//! | `signals` | changed keys that a store named and that were not read yet |
+//! | `address` | where a server is |
 //!
 //! Not here: a store's protocol (a folder of its own beside this one), the layout of keys (`config`).
 
+pub(crate) mod address;
 pub mod alias;
 pub mod backoff;
 mod drive;
@@ -29,6 +32,7 @@ pub mod image;
 mod in_force;
 pub mod saved;
 pub mod session;
+pub(crate) mod signals;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,20 @@ pub struct Pair {
     pub value: Vec<u8>,
 }
 
+/// Pairs of one page of a listing, where the store sets no other bounds.
+pub const PAGE: usize = 1000;
+
+/// Gives pairs to `page` in pages of [`PAGE`].
+pub fn in_pages(mut pairs: impl Iterator<Item = Pair>, mut page: impl FnMut(Vec<Pair>)) {
+    loop {
+        let next: Vec<Pair> = pairs.by_ref().take(PAGE).collect();
+        if next.is_empty() {
+            return;
+        }
+        page(next);
+    }
+}
+
 /// What happened to one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

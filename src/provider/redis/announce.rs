@@ -16,7 +16,7 @@ use std::time::Duration;
 use redis::RedisError;
 
 use super::connect;
-use super::signals::literally;
+use super::pushes::literally;
 use super::{Link, StoreError};
 
 /// How often everything is listed if the server does not tell of changes.

@@ -1,7 +1,6 @@
 //! To which server to connect, with what, and what a server's error means.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,20 +11,15 @@ use redis::{
 };
 
 use super::announce::channel;
-use super::signals::Signals;
+use super::pushes;
 use super::{Link, RedisSettings, SentinelSettings, Strategy, TIMEOUT};
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
+use crate::provider::kv::address::Address;
+use crate::provider::kv::signals::Signals;
 use crate::provider::kv::store::{Failure, StoreError};
 use crate::tls::material::pem;
-
-/// Host and port of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    host: String,
-    port: u16,
-}
 
 /// Whom to connect as.
 #[derive(Clone, Copy)]
@@ -44,39 +38,15 @@ struct Inner {
     endpoints: Vec<Address>,
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
-}
-
-impl Address {
-    fn parse(text: &str) -> Result<Self, StoreError> {
-        let parts = text.rsplit_once(':');
-        let parsed = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        match parsed {
-            Some((host, port)) if !host.is_empty() && !host.contains('/') => Ok(Self {
-                host: host.trim_matches(['[', ']']).to_owned(),
-                port,
-            }),
-            _ => Err(refused(format!(
-                "providers.redis.endpoints: {text:?} is not host:port"
-            ))),
-        }
-    }
-}
-
 impl Connector {
     pub(crate) fn new(settings: RedisSettings) -> Result<Self, StoreError> {
         let endpoints: Result<Vec<Address>, StoreError> = settings
             .endpoints
             .iter()
-            .map(|text| Address::parse(text))
+            .map(|text| {
+                let wrong = || format!("providers.redis.endpoints: {text:?} is not host:port");
+                Address::parse(text, None).ok_or_else(|| refused(wrong()))
+            })
             .collect();
         let endpoints = endpoints?;
         let has_count = match settings.sentinel {
@@ -263,7 +233,7 @@ impl Connector {
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT))
             .set_push_sender(move |push| {
-                pushed.push(&push, &channel);
+                pushes::take_in(&pushed, &push, &channel);
                 Ok::<(), redis::aio::SendError>(())
             });
         let connection = client

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  server ──► connection (RESP3) ──► replies ──► list, watch
-//!                     └── pushes ──► signals: which keys changed, by scope
+//!                     └── pushes ──► signals (kv): which keys changed, by scope
 //! ```
 //!
 //! | file | one idea |
 //! |---|---|
 //! | [`connect`] | to which server, with what, and what an error means |
-//! | [`signals`] | keys that changed and were not read yet |
+//! | [`pushes`] | what the server's pushes say about keys |
 //! | [`announce`] | how the server is made to tell of changes |
 //! | [`watch`] | changed keys become transactions |
 //!
@@ -17,7 +17,7 @@
 //! - Pushes and replies share one connection, so the order in which the server did things is known. A read that
 //!   no push follows shows one state of the server, and every `MULTI`/`EXEC` is in it whole or not at all.
 //! - A listing shows such a state: keys that change while it is read are read again until none does.
-//! - Under writes without pause, after [`MAX_ROUNDS`] rounds, what was read is passed on as it is; the rest follows.
+//! - Under writes without pause, after some rounds, what was read is passed on as it is; the rest follows.
 //!
 //! The scope's signals begin with its first listing on a connection. A watch that cannot know what it missed begins
 //! with [`Event::Unknown`](super::kv::store::Event::Unknown).
@@ -26,7 +26,7 @@
 
 pub mod announce;
 pub mod connect;
-pub mod signals;
+pub mod pushes;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,25 +37,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError};
 
-use super::kv::store::{Failure, Listing, Pair, Revision, Scope, Store, StoreError};
+use super::kv::address::Address;
+use super::kv::signals::{Interest, Signals};
+use super::kv::store::{
+    Failure, Listing, PAGE, Pair, Revision, Scope, Store, StoreError, in_pages,
+};
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
 use crate::config::statics;
 
 use announce::{Announcer, Way};
-use connect::{Address, Connector};
-use signals::{Interest, Signals};
+use connect::Connector;
 use watch::RedisWatch;
 
 /// The provider's name, as objects' names carry it.
 pub const NAME: &str = "redis";
-
-/// Keys of one `SCAN` or `MGET`, and of one page of a listing.
-const PAGE: usize = 1000;
-
-/// Rounds of reading keys that changed while others were read.
-const MAX_ROUNDS: usize = 32;
 
 /// How long the server may take to accept a connection, or to answer a command.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -213,7 +210,7 @@ impl Store for Redis {
         &mut self,
         scope: Scope<'_>,
         at: Option<Revision>,
-        mut page: impl FnMut(Vec<Pair>),
+        page: impl FnMut(Vec<Pair>),
     ) -> Result<Listing, StoreError> {
         let revision = at.unwrap_or_else(|| self.revisions.next());
         let connected = self.connected()?;
@@ -234,14 +231,8 @@ impl Store for Redis {
             keep(&mut pairs, key, value);
         })
         .await?;
-        let mut pairs = pairs.into_iter().map(|(key, value)| Pair { key, value });
-        loop {
-            let next: Vec<Pair> = pairs.by_ref().take(PAGE).collect();
-            if next.is_empty() {
-                break;
-            }
-            page(next);
-        }
+        let pairs = pairs.into_iter().map(|(key, value)| Pair { key, value });
+        in_pages(pairs, page);
         Ok(Listing {
             revision,
             store_id: None,
@@ -271,44 +262,21 @@ fn keep(pairs: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: Vec<u8>, value: Option<Vec<
     };
 }
 
-/// Reads changed keys until none changes meanwhile: then everything read shows one state. Cancel-safe.
+/// Reads changed keys until none changes meanwhile.
 async fn settle(
     link: &Link,
     interest: &Interest,
     way: Way,
     mut found: impl FnMut(Vec<u8>, Option<Vec<u8>>),
 ) -> Result<(), StoreError> {
-    for _ in 0..MAX_ROUNDS {
-        if way == Way::Tracking {
-            // The server may tell of a change after it answered a read that shows it, but before it answers the
-            // next command.
-            link.ping().await?;
-        }
-        let mut taken = Taken {
-            interest,
-            keys: interest.take(),
-        };
-        if taken.keys.is_empty() {
-            break;
-        }
-        link.read(&taken.keys, &mut found).await?;
-        taken.keys.clear();
-    }
-    Ok(())
-}
-
-/// Keys that are being read. They wait again if that does not succeed.
-struct Taken<'a> {
-    interest: &'a Interest,
-    keys: BTreeSet<Vec<u8>>,
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        if !self.keys.is_empty() {
-            self.interest.give_back(std::mem::take(&mut self.keys));
-        }
-    }
+    // The server may tell of a change after it answered a read that shows it, but before it answers the next command.
+    let confirm = async || match way {
+        Way::Tracking => link.ping().await,
+        Way::Notifications | Way::None => Ok(()),
+    };
+    interest
+        .settle(confirm, async |keys| link.read(keys, &mut found).await)
+        .await
 }
 
 impl Link {
@@ -357,7 +325,7 @@ impl Link {
         prefix: &str,
         pairs: &mut BTreeMap<Vec<u8>, Vec<u8>>,
     ) -> Result<(), StoreError> {
-        let pattern = signals::literally(prefix) + "*";
+        let pattern = pushes::literally(prefix) + "*";
         let mut cursor = String::from("0");
         loop {
             let mut command = redis::cmd("SCAN");

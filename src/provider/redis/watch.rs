@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::announce::{self, Way};
 use super::connect::Connector;
-use super::signals::Interest;
 use super::{Link, Revisions, settle};
+use crate::provider::kv::signals::Interest;
 use crate::provider::kv::store::{Change, Event, Failure, StoreError, Watch};
 
 /// After how long a silence the server is asked for a sign of life.

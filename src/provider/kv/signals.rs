@@ -1,15 +1,14 @@
 //! Keys that the server said have changed and that were not read yet, by scope.
 //!
-//! Filled by the connection's own task, as pushes arrive; emptied by listings and watches. Not here: how the
-//! server is made to push ([`super::announce`]).
+//! For stores that name what changed, but not to what. Filled by the connection's own task, as the server tells;
+//! emptied by listings and watches, which read the keys. Not here: how the server is made to tell.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
-use crate::provider::kv::store::{Revision, Scope};
+use super::store::{Revision, Scope, StoreError};
 
 /// Changed keys that may wait per scope; beyond, everything is listed again. A change of 100,000 objects of ten
 /// keys each is listed, which is as fast.
@@ -17,6 +16,9 @@ const MAX_WAITING: usize = 256 * 1024;
 
 /// Scopes that were listed and not watched (yet).
 const MAX_IDLE: usize = 4;
+
+/// Rounds of reading keys that changed while others were read.
+const MAX_ROUNDS: usize = 32;
 
 /// All scopes of one connection.
 #[derive(Debug, Default)]
@@ -123,40 +125,22 @@ impl Signals {
         watched.chain(idle).collect()
     }
 
-    /// Takes in what the server pushed. `channel` is what notifications of this database begin with.
-    pub(crate) fn push(&self, push: &PushInfo, channel: &str) {
-        let notified = |at: usize| match push.data.get(at) {
-            Some(Value::BulkString(name)) => name.strip_prefix(channel.as_bytes()),
-            _ => None,
-        };
-        match (&push.kind, push.data.first()) {
-            (PushKind::Invalidate, Some(Value::Array(keys))) => {
-                for key in keys {
-                    if let Value::BulkString(key) = key {
-                        self.changed(key);
-                    }
-                }
-            }
-            // The whole server was emptied.
-            (PushKind::Invalidate, _) => self.lose_track(),
-            (PushKind::PMessage, _) => notified(1).into_iter().for_each(|key| self.changed(key)),
-            (PushKind::Disconnection, _) => {
-                lock(&self.scopes).is_broken = true;
-                self.live().iter().for_each(|interest| {
-                    lock(&interest.waiting).is_broken = true;
-                    interest.changed.notify_one();
-                });
-            }
-            _ => {}
-        }
-    }
-
-    fn changed(&self, key: &[u8]) {
+    /// A key has changed.
+    pub(crate) fn changed(&self, key: &[u8]) {
         for interest in self.live() {
             if interest.range.contains(key) {
                 interest.give_back(BTreeSet::from([key.to_vec()]));
             }
         }
+    }
+
+    /// The connection is gone, and nothing more will be told.
+    pub(crate) fn broken(&self) {
+        lock(&self.scopes).is_broken = true;
+        self.live().iter().for_each(|interest| {
+            lock(&interest.waiting).is_broken = true;
+            interest.changed.notify_one();
+        });
     }
 
     /// From here on nobody knows what changed.
@@ -180,13 +164,36 @@ impl Interest {
         })
     }
 
+    /// Reads changed keys until none changes meanwhile: then everything read shows one state. `confirm` comes before
+    /// each look for changes, for servers that may tell of a change after a read that shows it. Under writes without
+    /// pause it ends after [`MAX_ROUNDS`] rounds. Cancel-safe: keys that were not read wait again.
+    pub(crate) async fn settle(
+        &self,
+        mut confirm: impl AsyncFnMut() -> Result<(), StoreError>,
+        mut read: impl AsyncFnMut(&BTreeSet<Vec<u8>>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for _ in 0..MAX_ROUNDS {
+            confirm().await?;
+            let mut taken = Taken {
+                interest: self,
+                keys: self.take(),
+            };
+            if taken.keys.is_empty() {
+                break;
+            }
+            read(&taken.keys).await?;
+            taken.keys.clear();
+        }
+        Ok(())
+    }
+
     /// The keys to read.
-    pub(crate) fn take(&self) -> BTreeSet<Vec<u8>> {
+    fn take(&self) -> BTreeSet<Vec<u8>> {
         std::mem::take(&mut lock(&self.waiting).keys)
     }
 
     /// Keys to read: new ones, or ones that could not be read.
-    pub(crate) fn give_back(&self, keys: BTreeSet<Vec<u8>>) {
+    fn give_back(&self, keys: BTreeSet<Vec<u8>>) {
         let mut waiting = lock(&self.waiting);
         waiting.keys.extend(keys);
         if waiting.keys.len() > MAX_WAITING {
@@ -222,16 +229,18 @@ impl Interest {
     }
 }
 
-/// A text as a pattern that only it matches.
-pub(crate) fn literally(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
-            pattern.push('\\');
+/// Keys that are being read. They wait again if that does not succeed.
+struct Taken<'a> {
+    interest: &'a Interest,
+    keys: BTreeSet<Vec<u8>>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.interest.give_back(std::mem::take(&mut self.keys));
         }
-        pattern.push(c);
     }
-    pattern
 }
 
 /// Nothing that holds a lock here can panic half-way.
@@ -242,28 +251,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CHANNEL: &str = "__keyspace@0__:";
-
-    fn invalidated(keys: &[&str]) -> PushInfo {
-        let keys = keys
-            .iter()
-            .map(|key| Value::BulkString(key.as_bytes().to_vec()));
-        PushInfo {
-            kind: PushKind::Invalidate,
-            data: vec![Value::Array(keys.collect())],
-        }
-    }
-
-    fn notified(channel: &str) -> PushInfo {
-        let texts = ["pattern", channel, "set"];
-        PushInfo {
-            kind: PushKind::PMessage,
-            data: texts
-                .map(|text| Value::BulkString(text.as_bytes().to_vec()))
-                .into(),
-        }
-    }
+    use crate::provider::kv::store::Failure;
 
     fn taken(interest: &Interest) -> Vec<String> {
         let keys = interest.take().into_iter();
@@ -274,13 +262,11 @@ mod tests {
     fn a_watch_continues_where_its_listing_began() {
         let signals = Signals::default();
         signals.listed(Scope::Prefix("t/"), Revision(5));
-        signals.push(&invalidated(&["t/a", "t2/b"]), CHANNEL);
-        signals.push(&notified("__keyspace@0__:t/c"), CHANNEL);
-        signals.push(&notified("__keyspace@1__:t/d"), CHANNEL);
+        ["t/a", "t2/b", "t/c"].map(|key| signals.changed(key.as_bytes()));
         let watch = signals.watched(Scope::Prefix("t/"), Revision(5));
         assert!(!watch.take_unknown());
         assert_eq!(taken(&watch), ["t/a", "t/c"]);
-        signals.push(&invalidated(&["t/a"]), CHANNEL);
+        signals.changed(b"t/a");
         assert_eq!(taken(&watch), ["t/a"]);
     }
 
@@ -288,28 +274,18 @@ mod tests {
     fn a_watch_from_before_the_listing_knows_that_it_missed_something() {
         let signals = Signals::default();
         signals.listed(Scope::Prefix("t/"), Revision(5));
-        assert!(
-            signals
-                .watched(Scope::Prefix("t/"), Revision(4))
-                .take_unknown()
-        );
-        assert!(
-            signals
-                .watched(Scope::Key("t/"), Revision(9))
-                .take_unknown()
-        );
+        let prefix = signals.watched(Scope::Prefix("t/"), Revision(4));
+        assert!(prefix.take_unknown());
+        let key = signals.watched(Scope::Key("t/"), Revision(9));
+        assert!(key.take_unknown());
     }
 
     #[test]
-    fn an_emptied_server_and_too_many_changes_mean_list_again() {
+    fn too_many_changes_mean_list_again() {
         let signals = Signals::default();
         signals.listed(Scope::Prefix(""), Revision(1));
         let watch = signals.watched(Scope::Prefix(""), Revision(1));
-        let flushed = PushInfo {
-            kind: PushKind::Invalidate,
-            data: vec![Value::Nil],
-        };
-        signals.push(&flushed, CHANNEL);
+        signals.lose_track();
         assert!(watch.take_unknown() && !watch.take_unknown());
         for n in 0..=MAX_WAITING {
             watch.give_back(BTreeSet::from([n.to_string().into_bytes()]));
@@ -328,8 +304,30 @@ mod tests {
         assert_eq!(signals.live().len(), MAX_IDLE - 1);
     }
 
-    #[test]
-    fn a_root_with_signs_of_patterns_is_matched_literally() {
-        assert_eq!(literally(r"a*[b]?\"), r"a\*\[b\]\?\\");
+    #[tokio::test]
+    async fn keys_are_read_until_none_changes_meanwhile_and_wait_again_if_they_were_not() {
+        let signals = Signals::default();
+        let interest = signals.listed(Scope::Prefix(""), Revision(1));
+        signals.changed(b"a");
+        let mut rounds = Vec::new();
+        let settled = interest.settle(
+            async || Ok(()),
+            async |keys| {
+                rounds.push(keys.len());
+                if rounds.len() < 3 {
+                    ["b", "c"].map(|key| signals.changed(key.as_bytes()));
+                }
+                Ok(())
+            },
+        );
+        settled.await.unwrap();
+        assert_eq!(rounds, [1, 2, 2]);
+        signals.changed(b"a");
+        let failed = interest.settle(
+            async || Ok(()),
+            async |_| Err(StoreError::new(Failure::Unavailable, "gone")),
+        );
+        failed.await.unwrap_err();
+        assert_eq!(taken(&interest), ["a"]);
     }
 }
