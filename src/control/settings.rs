@@ -12,12 +12,17 @@ use super::log::{LogFormat, LogSettings};
 use super::stores;
 use crate::config::decode::Text;
 use crate::config::duration::GoDuration;
-use crate::config::statics::{self, EntryPoint, LogLevel, Protocol, RuleSyntax, StaticConfig};
+use crate::config::statics::{
+    self, EntryPoint, HttpAlias, LogLevel, Protocol, RuleSyntax, StaticConfig,
+};
 use crate::exchange::EntryPointSettings;
 use crate::plan::PlanSettings;
-use crate::provider::etcd::{EtcdSettings, EtcdStore};
+use crate::provider::consul::{self, Consul, ConsulSettings};
+use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
 use crate::provider::file::{self, FileSettings};
 use crate::provider::http::{self, HttpSettings};
+use crate::provider::redis::{self, Redis, RedisSettings};
+use crate::provider::zookeeper::{ZooKeeper, ZooKeeperSettings};
 use crate::provider::{document, internal};
 use crate::rules::Syntax;
 use crate::service::Transport;
@@ -166,31 +171,56 @@ pub fn http_provider(config: &StaticConfig) -> Option<(HttpSettings, Duration)> 
     Some((settings, own.poll_interval.as_std()))
 }
 
-/// Where the values of `providers.http.alias` come from, if it is configured.
+/// Where the values of `providers.http.alias` come from, if it is configured: a store of its own, or the one of a
+/// provider.
 ///
 /// # Errors
 /// The provider whose store has the key is not there.
 pub fn http_alias(config: &StaticConfig) -> Result<Option<http::AliasSource>, String> {
-    let http = config.providers.http.as_deref();
+    let providers = &config.providers;
+    let http = providers.http.as_deref();
     let Some(alias) = http.and_then(|http| http.alias.as_deref()) else {
         return Ok(None);
     };
-    let absent = || {
-        format!(
-            "providers.http.alias.provider: there is no providers.{}, which says how to reach the store",
-            alias.provider
-        )
-    };
-    match &*alias.provider {
-        "etcd" => {
-            let own = config.providers.etcd.as_deref().ok_or_else(absent)?;
-            let own = EtcdSettings::from(own);
-            Ok(Some(http::in_store(|| EtcdStore::new(own), &*alias.key)))
-        }
-        other => Err(format!(
-            "providers.http.alias.provider: the store of {other:?} cannot be used for aliases yet"
-        )),
+    let key = &*alias.key;
+    if let Some(own) = alias_store(alias, etcd::NAME, &alias.etcd, &providers.etcd) {
+        let own = EtcdSettings::from(own);
+        return Ok(Some(http::in_store(|| EtcdStore::new(own), key)));
     }
+    if let Some(own) = alias_store(alias, redis::NAME, &alias.redis, &providers.redis) {
+        let own = RedisSettings::from(own);
+        return Ok(Some(http::in_store(|| Redis::new(own), key)));
+    }
+    if let Some(own) = alias_store(alias, consul::NAME, &alias.consul, &providers.consul) {
+        let mut instances = ConsulSettings::instances(own);
+        let (_, own) = instances.swap_remove(0);
+        if !instances.is_empty() {
+            return Err("providers.http.alias.provider: providers.consul has several namespaces, and the key is in one: \
+                        write the store's options to providers.http.alias.consul"
+                .to_owned());
+        }
+        return Ok(Some(http::in_store(|| Consul::new(own), key)));
+    }
+    if let Some(own) = alias_store(alias, "zooKeeper", &alias.zookeeper, &providers.zookeeper) {
+        let own = ZooKeeperSettings::from(own);
+        return Ok(Some(http::in_store(|| ZooKeeper::new(own), key)));
+    }
+    let provider = &alias.provider;
+    Err(format!(
+        "providers.http.alias.provider: there is no providers.{provider}, which says how to reach the store. If it is to \
+         be used for the alias alone, write its options to providers.http.alias.{provider}, without provider"
+    ))
+}
+
+/// The store of this name, if the alias is in it.
+fn alias_store<'c, T>(
+    alias: &HttpAlias,
+    name: &str,
+    own: &'c Option<Box<T>>,
+    shared: &'c Option<Box<T>>,
+) -> Option<&'c T> {
+    let shared = shared.as_deref().filter(|_| &*alias.provider == name);
+    own.as_deref().or(shared)
 }
 
 /// Most bytes of a document; a negative number means the same as for files.

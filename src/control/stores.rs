@@ -9,6 +9,7 @@ use crate::config::statics::{KvOptions, StaticConfig};
 use crate::provider::consul::{Consul, ConsulSettings};
 use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
 use crate::provider::kv::image::Limits;
+use crate::provider::kv::in_root;
 use crate::provider::kv::session::{AliasSettings, KvProvider, Seen, SessionSettings};
 use crate::provider::kv::store::Store;
 use crate::provider::redis::{self, Redis, RedisSettings};
@@ -76,9 +77,14 @@ fn session(config: &StaticConfig, provider: Arc<str>, own: &KvOptions) -> Sessio
         provider,
         root: own.root_key.to_string(),
         limits: Limits::default(),
-        alias: (!own.alias_key.is_empty()).then(|| AliasSettings {
-            key: own.alias_key.to_string(),
+        alias: own.has_alias().then(|| AliasSettings {
+            key: if own.alias_in_root {
+                in_root::key_below(&own.root_key)
+            } else {
+                own.alias_key.to_string()
+            },
             watches_tree: own.alias_watch,
+            is_in_root: own.alias_in_root,
         }),
         allow_restore: own.allow_restore,
         state_dir: (!state_dir.is_empty()).then(|| PathBuf::from(&**state_dir)),

@@ -1,5 +1,6 @@
 //! Providers that get the dynamic configuration through HTTP: by asking for it (`http`), and by being given it (`rest`).
 
+use super::{Consul, Etcd, Redis, ZooKeeper};
 use crate::config::decode::{Map, Text};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::middleware::ClientTls;
@@ -24,13 +25,21 @@ schema! {
         pub alias: Option<Box<HttpAlias>> = "alias";
     }
 
-    /// The key that says which configuration is in force.
+    /// The key that says which configuration is in force. One of the stores, or `provider`, says where it is.
     pub struct HttpAlias {
         /// The provider whose store has the key: `etcd`, `consul`, `redis` or `zooKeeper`. Its section says how to
         /// connect.
         pub provider: Text = "provider";
         /// The whole key.
         pub key: Text = "key";
+        /// An etcd that has the key and need not be a provider. Only what says how to connect counts.
+        pub etcd: Option<Box<Etcd>> = "etcd" [presence];
+        /// The same for Redis.
+        pub redis: Option<Box<Redis>> = "redis" [presence];
+        /// The same for Consul.
+        pub consul: Option<Box<Consul>> = "consul" [presence];
+        /// The same for ZooKeeper.
+        pub zookeeper: Option<Box<ZooKeeper>> = "zooKeeper" [presence];
     }
 
     /// Dynamic configuration that is put in by `PUT /api/providers/rest`.
@@ -83,6 +92,27 @@ mod tests {
     }
 
     #[test]
+    fn an_alias_may_have_a_store_of_its_own() {
+        for store in [
+            "etcd.endpoints=a:1,b:2",
+            "etcd=true",
+            "redis.sentinel.masterName=main",
+            "consul.token=hunter2",
+            "zooKeeper.endpoints=a:1,b:2",
+        ] {
+            let config = loaded(&[
+                "--providers.http.endpoint=https://a/b",
+                "--providers.http.alias.key=/a/alias",
+                &format!("--providers.http.alias.{store}"),
+            ]);
+            let providers = config.unwrap().providers;
+            let (etcd, redis) = (&providers.etcd, &providers.redis);
+            assert!(etcd.is_none() && redis.is_none() && providers.consul.is_none());
+            assert!(!format!("{:?}", providers.http).contains("hunter2"));
+        }
+    }
+
+    #[test]
     fn what_cannot_work_is_said() {
         let endpoint = "--providers.http.endpoint=http://a";
         for (flags, reason) in [
@@ -99,6 +129,43 @@ mod tests {
             (
                 &[endpoint, "--providers.http.alias.provider=etcd"],
                 "providers.http.alias.key",
+            ),
+            (
+                &[endpoint, "--providers.http.alias.key=k"],
+                "needs the store that has the key",
+            ),
+            (
+                &[
+                    endpoint,
+                    "--providers.http.alias.key=k",
+                    "--providers.http.alias.provider=redis",
+                    "--providers.http.alias.etcd.endpoints=a:1",
+                ],
+                "both provider and etcd",
+            ),
+            (
+                &[
+                    endpoint,
+                    "--providers.http.alias.key=k",
+                    "--providers.http.alias.etcd.rootKey=a",
+                ],
+                "providers.http.alias.etcd.rootKey",
+            ),
+            (
+                &[
+                    endpoint,
+                    "--providers.http.alias.key=k",
+                    "--providers.http.alias.redis.endpoints=a:1,b:2",
+                ],
+                "providers.http.alias.redis.endpoints",
+            ),
+            (
+                &[
+                    endpoint,
+                    "--providers.http.alias.key=k",
+                    "--providers.http.alias.consul.namespaces=a,b",
+                ],
+                "providers.http.alias.consul.namespaces",
             ),
         ] {
             let error = loaded(flags).unwrap_err();

@@ -75,45 +75,74 @@ schema! {
 /// Checks what must hold between the options of these providers.
 pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
     let providers = Path::ROOT.key("providers");
-    let mut problem = |path: &Path<'_>, message: &str| {
-        errors.push(ObjectError::new(path, Position::NONE, message));
-    };
+    let own = &config.providers;
+    let all = [
+        ("etcd", own.etcd.as_ref().map(|own| own.kv())),
+        ("redis", own.redis.as_ref().map(|own| own.kv())),
+        ("consul", own.consul.as_ref().map(|own| own.kv())),
+        ("zooKeeper", own.zookeeper.as_ref().map(|own| own.kv())),
+    ];
+    for (name, kv) in all {
+        if kv.is_some_and(|kv| kv.alias_in_root && !kv.alias_key.is_empty()) {
+            let message =
+                "excludes aliasKey: the alias is the key alias below rootKey, or another key";
+            errors.push(problem(&providers.key(name).key("aliasInRoot"), message));
+        }
+    }
     if let Some(redis) = &config.providers.redis {
-        let path = providers.key("redis");
-        if redis.sentinel.is_none() && redis.endpoints.len() != 1 {
-            let message = "one server is expected; several endpoints are possible with sentinel";
-            problem(&path.key("endpoints"), message);
+        validate_redis(redis, &providers.key("redis"), errors);
+    }
+    if let Some(consul) = &config.providers.consul {
+        validate_consul(consul, &providers.key("consul"), errors);
+    }
+    if let Some(zookeeper) = &config.providers.zookeeper {
+        validate_zookeeper(zookeeper, &providers.key("zooKeeper"), errors);
+    }
+}
+
+/// Checks what must hold between the options of one Redis.
+pub(super) fn validate_redis(redis: &Redis, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
+    if redis.sentinel.is_none() && redis.endpoints.len() != 1 {
+        let message = "one server is expected; several endpoints are possible with sentinel";
+        errors.push(problem(&path.key("endpoints"), message));
+    }
+    if let Some(sentinel) = &redis.sentinel {
+        let path = path.key("sentinel");
+        if sentinel.master_name.is_empty() {
+            errors.push(problem(&path, "needs a masterName"));
         }
-        if let Some(sentinel) = &redis.sentinel {
-            let path = path.key("sentinel");
-            if sentinel.master_name.is_empty() {
-                problem(&path, "needs a masterName");
-            }
-            let strategies = [
-                sentinel.latency_strategy,
-                sentinel.random_strategy,
-                sentinel.replica_strategy,
-            ];
-            if strategies.into_iter().filter(|set| *set).count() > 1 {
-                let message =
-                    "latencyStrategy, randomStrategy and replicaStrategy exclude each other";
-                problem(&path, message);
-            }
+        let strategies = [
+            sentinel.latency_strategy,
+            sentinel.random_strategy,
+            sentinel.replica_strategy,
+        ];
+        if strategies.into_iter().filter(|set| *set).count() > 1 {
+            let message = "latencyStrategy, randomStrategy and replicaStrategy exclude each other";
+            errors.push(problem(&path, message));
         }
     }
-    if let Some(consul) = &config.providers.consul
-        && consul.endpoints.is_empty()
-    {
-        problem(&providers.key("consul").key("endpoints"), "there is none");
+}
+
+/// Checks what must hold between the options of one Consul.
+pub(super) fn validate_consul(consul: &Consul, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
+    if consul.endpoints.is_empty() {
+        errors.push(problem(&path.key("endpoints"), "there is none"));
     }
-    if let Some(zookeeper) = &config.providers.zookeeper
-        && zookeeper.endpoints.is_empty()
-    {
-        problem(
-            &providers.key("zooKeeper").key("endpoints"),
-            "there is none",
-        );
+}
+
+/// Checks what must hold between the options of one ZooKeeper.
+pub(super) fn validate_zookeeper(
+    zookeeper: &ZooKeeper,
+    path: &Path<'_>,
+    errors: &mut Vec<ObjectError>,
+) {
+    if zookeeper.endpoints.is_empty() {
+        errors.push(problem(&path.key("endpoints"), "there is none"));
     }
+}
+
+fn problem(path: &Path<'_>, message: &str) -> ObjectError {
+    ObjectError::new(path, Position::NONE, message)
 }
 
 #[cfg(test)]
@@ -157,7 +186,14 @@ mod tests {
     fn what_cannot_work_together_is_refused() {
         for (flags, words) in [
             (
-                &["--providers.redis.endpoints=a:1,b:2"][..],
+                &[
+                    "--providers.etcd.aliasInRoot=true",
+                    "--providers.etcd.aliasKey=a",
+                ][..],
+                "providers.etcd.aliasInRoot",
+            ),
+            (
+                &["--providers.redis.endpoints=a:1,b:2"],
                 "providers.redis.endpoints",
             ),
             (

@@ -18,12 +18,21 @@ pub struct KvOptions {
     pub root_key: Text,
     /// The key whose value names the prefix in force; empty means none.
     pub alias_key: Text,
+    /// Whether the key `alias` below the root is the alias, and the root itself is in force while there is no such key.
+    pub alias_in_root: bool,
     /// With an alias: whether changes below the prefix in force count too.
     pub alias_watch: bool,
     /// Whether a store that was restored to an older state, or replaced by an empty one, is believed.
     pub allow_restore: bool,
     /// Shortest time between two applied configurations; `None` means `providers.providersThrottleDuration`.
     pub throttle: Option<GoDuration>,
+}
+
+impl KvOptions {
+    /// Whether a key says which prefix is in force.
+    pub fn has_alias(&self) -> bool {
+        self.alias_in_root || !self.alias_key.is_empty()
+    }
 }
 
 /// Declares a key-value provider's options: its own and those that all of them have.
@@ -36,6 +45,9 @@ macro_rules! kv_provider {
                 pub root_key: Text = "rootKey" [default "traefik".into()];
                 /// The key whose value names the prefix in force, which then changes as one; empty means none.
                 pub alias_key: Text = "aliasKey";
+                /// Traefik 1's rule: the key `alias` below `rootKey` names the prefix in force; while there is no such
+                /// key it is `rootKey` itself. Excludes `aliasKey`.
+                pub alias_in_root: bool = "aliasInRoot";
                 /// With an alias: whether changes below the prefix in force count too.
                 pub alias_watch: bool = "aliasWatch";
                 /// Whether a store that was restored to an older state, or replaced by an empty one, is believed.
@@ -52,6 +64,7 @@ macro_rules! kv_provider {
                 $crate::config::statics::KvOptions {
                     root_key: self.root_key.clone(),
                     alias_key: self.alias_key.clone(),
+                    alias_in_root: self.alias_in_root,
                     alias_watch: self.alias_watch,
                     allow_restore: self.allow_restore,
                     throttle: self.throttle_duration,

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{EntryPoint, EntryPointAddress, HttpProvider, Protocol, StaticConfig};
+use super::kv_stores::{validate_consul, validate_redis, validate_zookeeper};
+use super::{EntryPoint, EntryPointAddress, HttpAlias, HttpProvider, Protocol, StaticConfig};
 use crate::config::decode::{FromText, List, ObjectError, Path, Text, nearest};
 use crate::config::tree::Position;
 
@@ -157,8 +158,35 @@ fn validate_http(http: &HttpProvider, path: &Path<'_>, errors: &mut Vec<ObjectEr
     let Some(alias) = &http.alias else {
         return;
     };
-    let path = path.key("alias");
-    if !ALIAS_PROVIDERS.contains(&&*alias.provider) {
+    validate_alias(alias, &path.key("alias"), errors);
+}
+
+/// Checks that exactly one store is named, and that its options fit together.
+fn validate_alias(alias: &HttpAlias, path: &Path<'_>, errors: &mut Vec<ObjectError>) {
+    let named = [
+        (!alias.provider.is_empty()).then_some("provider"),
+        alias.etcd.as_ref().map(|_| "etcd"),
+        alias.redis.as_ref().map(|_| "redis"),
+        alias.consul.as_ref().map(|_| "consul"),
+        alias.zookeeper.as_ref().map(|_| "zooKeeper"),
+    ];
+    let named: Vec<&str> = named.into_iter().flatten().collect();
+    match &named[..] {
+        [] => {
+            let message = format!(
+                "needs the store that has the key: provider (one of {}), or the options of a store that is no \
+                 provider, such as etcd.endpoints",
+                ALIAS_PROVIDERS.join(", ")
+            );
+            errors.push(problem(path, message));
+        }
+        [_] => {}
+        [one, another, ..] => errors.push(problem(
+            path,
+            format!("has both {one} and {another}: the key is in one store"),
+        )),
+    }
+    if !alias.provider.is_empty() && !ALIAS_PROVIDERS.contains(&&*alias.provider) {
         let message = format!(
             "is {:?} where one of {} is expected",
             alias.provider,
@@ -167,6 +195,20 @@ fn validate_http(http: &HttpProvider, path: &Path<'_>, errors: &mut Vec<ObjectEr
         let mut error = problem(&path.key("provider"), message);
         error.suggestion = nearest(ALIAS_PROVIDERS.iter().copied(), &alias.provider);
         errors.push(error);
+    }
+    if let Some(redis) = &alias.redis {
+        validate_redis(redis, &path.key("redis"), errors);
+    }
+    if let Some(consul) = &alias.consul {
+        let path = path.key("consul");
+        validate_consul(consul, &path, errors);
+        if consul.namespaces.len() > 1 {
+            let message = "there are several: the key is in one namespace";
+            errors.push(problem(&path.key("namespaces"), message));
+        }
+    }
+    if let Some(zookeeper) = &alias.zookeeper {
+        validate_zookeeper(zookeeper, &path.key("zooKeeper"), errors);
     }
     if alias.key.is_empty() {
         errors.push(problem(

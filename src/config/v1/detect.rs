@@ -51,7 +51,7 @@ const ONLY_V1: &[&str] = &[
     "zookeeper",
 ];
 
-/// Top-level keys that both have.
+/// Top-level keys that both have, or may have: Ringway's own section.
 pub(super) const SHARED: &[&str] = &[
     "accessLog",
     "api",
@@ -59,6 +59,7 @@ pub(super) const SHARED: &[&str] = &[
     "hostResolver",
     "metrics",
     "ping",
+    "ringway",
     "tls",
     "tracing",
 ];
@@ -73,7 +74,6 @@ const ONLY_TODAY: &[&str] = &[
     "log",
     "ocsp",
     "providers",
-    "ringway",
     "serversTransport",
     "spiffe",
     "tcp",

@@ -87,7 +87,7 @@ pub fn convert_static(tree: &Node<'_>, dynamic: DynamicPart<'_>) -> ConvertedSta
     made.providers(dynamic, &objects);
     made.rest();
     let Static {
-        top,
+        mut top,
         entry_points,
         mut map,
         providers,
@@ -96,6 +96,10 @@ pub fn convert_static(tree: &Node<'_>, dynamic: DynamicPart<'_>) -> ConvertedSta
     let entry_points = with_schemes(entry_points);
     map.push("entryPoints", entry_points.done());
     let map = map.filled("providers", providers);
+    let map = match top.get("ringway") {
+        Some(own) => map.node("ringway", own.clone().into_owned()),
+        None => map,
+    };
     for entry in top.rest().filter(|entry| !detect::is_known(&entry.key)) {
         problems.note(
             &entry.key,

@@ -13,7 +13,13 @@ pub(super) const STORES: [(&str, &str); 3] = [
 ];
 
 /// Ringway's own options, which are accepted in Traefik 1's section too.
-const OWN: [&str; 4] = ["aliasKey", "aliasWatch", "allowRestore", "throttleDuration"];
+const OWN: [&str; 5] = [
+    "aliasKey",
+    "aliasInRoot",
+    "aliasWatch",
+    "allowRestore",
+    "throttleDuration",
+];
 
 /// Converts the section of a store to today's.
 pub(super) fn convert(section: &str, mut fields: Fields<'_, '_>, problems: &mut Problems) -> Map {
@@ -33,15 +39,11 @@ pub(super) fn convert(section: &str, mut fields: Fields<'_, '_>, problems: &mut 
     let mut has_alias = false;
     for name in OWN {
         let value = fields.text(name, problems);
-        has_alias |= name == "aliasKey" && value.is_some();
+        has_alias |= matches!(name, "aliasKey" | "aliasInRoot") && value.is_some();
         map = map.some(name, value);
     }
-    if !has_alias {
-        let message = format!(
-            "if the tree is switched by the key {prefix}/alias, name it: aliasKey = \"{root}/alias\""
-        );
-        problems.note(&fields.path, fields.at, message);
-    }
+    // Traefik 1 followed the key `alias` below its prefix without being asked to.
+    map = map.flag("aliasInRoot", !has_alias);
     if fields.value("watch", problems) == Some(false) {
         problems.note(
             fields.path_of("watch"),

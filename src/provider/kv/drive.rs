@@ -67,6 +67,8 @@ pub(super) struct Driver<S: Store> {
     /// The kind of failure that the present outage began with.
     outage: Option<Failure>,
     pub(super) alias: Alias,
+    /// The alias key that was found in the root, while it exists.
+    pub(super) alias_in_root: Option<String>,
 }
 
 /// A listing of the configured root.
@@ -96,18 +98,26 @@ impl<S: Store> Driver<S> {
             must_list: true,
             outage: None,
             alias: Alias::default(),
+            alias_in_root: None,
         }
     }
 
     /// Keeps what is in force equal to the store for as long as it is polled.
     pub(super) async fn drive(mut self) -> Infallible {
         loop {
-            let ended = match self.settings.alias.clone() {
-                None => self.follow_root().await,
-                Some(alias) => self.follow_alias(&alias).await,
-            };
-            let Err(error) = ended;
+            let Err(error) = self.follow().await;
             self.recover(error).await;
+        }
+    }
+
+    async fn follow(&mut self) -> Result<Infallible, StoreError> {
+        loop {
+            self.connect().await?;
+            match self.settings.alias.clone() {
+                None => self.follow_root().await?,
+                Some(alias) if alias.is_in_root => self.follow_alias_in_root(alias).await?,
+                Some(alias) => self.follow_alias(&alias).await?,
+            }
         }
     }
 
@@ -167,50 +177,71 @@ impl<S: Store> Driver<S> {
         sleep(wait).await;
     }
 
-    async fn follow_root(&mut self) -> Result<Infallible, StoreError> {
-        self.connect().await?;
+    /// Keeps the configured root in force. Ends where an alias in it takes over.
+    pub(super) async fn follow_root(&mut self) -> Result<(), StoreError> {
         let mut listed = match self.resume().await? {
-            Some(listed) => listed,
+            Some(listed) => Some(listed),
             None => self.list_root().await?,
         };
-        loop {
-            let root = listed.root.clone();
-            let prefix = prefix_of(&root);
+        while let Some(now) = listed {
+            let prefix = prefix_of(&now.root);
             let scope = Scope::Prefix(&prefix);
-            let mut watch = self.store.watch(scope, listed.revision).await?;
+            let mut watch = self.store.watch(scope, now.revision).await?;
             self.recovered();
-            // Another spelling of the root may come into force.
-            while listed.root == root {
-                self.enter(if listed.is_accepted {
-                    Phase::Watching
-                } else {
-                    Phase::Held
-                });
-                let event = watch.next().await?;
-                if !listed.is_accepted {
-                    if !matches!(event, Event::Progress(_)) {
-                        sleep(HELD_PAUSE).await;
-                        listed = self.list_root().await?;
-                    }
+            listed = self.watch_root(&mut watch, now, &prefix).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows what was listed until another spelling of the root comes into force, or an alias.
+    async fn watch_root(
+        &mut self,
+        watch: &mut S::Watch,
+        mut listed: Listed,
+        prefix: &str,
+    ) -> Result<Option<Listed>, StoreError> {
+        let root = listed.root.clone();
+        while listed.root == root {
+            self.enter(if listed.is_accepted {
+                Phase::Watching
+            } else {
+                Phase::Held
+            });
+            let event = watch.next().await?;
+            if !listed.is_accepted {
+                if matches!(event, Event::Progress(_)) {
                     continue;
                 }
+                sleep(HELD_PAUSE).await;
+            } else {
                 match event {
                     Event::Transaction { revision, changes } => {
+                        if self.is_taken_over(&changes, prefix) {
+                            return Ok(None);
+                        }
                         let applied = {
                             let mut in_force = self.in_force.borrow_mut();
-                            in_force.transaction(revision, &changes, &prefix)
+                            in_force.transaction(revision, &changes, prefix)
                         };
-                        match applied {
-                            Ok(()) => self.note_change(),
-                            // The listing tells it, or finds that it fits again.
-                            Err(_) => listed = self.list_root().await?,
+                        // Otherwise the listing tells why not, or finds that it fits again.
+                        if applied.is_ok() {
+                            self.note_change();
+                            continue;
                         }
                     }
-                    Event::Progress(revision) => self.in_force.borrow_mut().advance(revision),
-                    Event::Unknown => listed = self.list_root().await?,
+                    Event::Progress(revision) => {
+                        self.in_force.borrow_mut().advance(revision);
+                        continue;
+                    }
+                    Event::Unknown => {}
                 }
             }
+            match self.list_root().await? {
+                Some(next) => listed = next,
+                None => return Ok(None),
+            }
         }
+        Ok(Some(listed))
     }
 
     /// Where the watch can go on without a listing, if it can: this is still the store that is known.
@@ -228,8 +259,8 @@ impl<S: Store> Driver<S> {
         }))
     }
 
-    /// Lists the configured root and offers what is there.
-    async fn list_root(&mut self) -> Result<Listed, StoreError> {
+    /// Lists the configured root and offers what is there, unless an alias in it names another.
+    async fn list_root(&mut self) -> Result<Option<Listed>, StoreError> {
         self.enter(Phase::Listing);
         let limits = self.settings.limits;
         let configured = trim_root(&self.settings.root).to_owned();
@@ -256,6 +287,18 @@ impl<S: Store> Driver<S> {
                 root = other;
             }
         }
+        if self.has_alias(&candidate, &root) {
+            return Ok(None);
+        }
+        let revision = listing.revision;
+        if candidate.is_empty() && self.is_alias_gone(&configured) {
+            self.must_list = true;
+            return Ok(Some(Listed {
+                root,
+                revision,
+                is_accepted: false,
+            }));
+        }
         let is_unbroken = self.is_unbroken;
         let is_accepted = self
             .in_force
@@ -267,11 +310,11 @@ impl<S: Store> Driver<S> {
         if is_accepted {
             self.note_change();
         }
-        Ok(Listed {
+        Ok(Some(Listed {
             root,
-            revision: listing.revision,
+            revision,
             is_accepted,
-        })
+        }))
     }
 }
 

@@ -8,7 +8,6 @@
 //! Trees are compared below their roots, so that two equal trees make no change. Not here: the same for who only wants
 //! the values (`alias`).
 
-use std::convert::Infallible;
 use std::pin::pin;
 
 use super::alias;
@@ -59,17 +58,22 @@ struct Target {
 }
 
 impl<S: Store> Driver<S> {
+    /// Keeps the root in force that the alias names. Ends where an alias in the configured root is gone.
     pub(super) async fn follow_alias(
         &mut self,
         settings: &AliasSettings,
-    ) -> Result<Infallible, StoreError> {
-        self.connect().await?;
+    ) -> Result<(), StoreError> {
         let key = &*settings.key;
         let after = self.find_alias(key).await?;
         let mut watch = self.store.watch(Scope::Key(key), after).await?;
         let mut tree = None;
         loop {
             if let Some(flip) = self.alias.flip.clone() {
+                if settings.is_in_root && flip.value.is_none() {
+                    self.alias = Alias::default();
+                    self.must_list = true;
+                    return Ok(());
+                }
                 tree = None;
                 if !self.put_into_force(settings, &flip, &mut watch).await? {
                     continue;

@@ -10,7 +10,7 @@
 //! | [`image`] | the pairs of a tree, and what a change of them changes |
 //! | [`store`] | what a store must be able to do |
 //! | [`session`] | one provider's life with its store: when to connect, list, watch, wait, save |
-//! | `drive`, `flip` | speaking to the store: the configured root, a root that an alias names |
+//! | `drive`, `flip`, `in_root` | speaking to the store: the configured root, a root that an alias names, either of them |
 //! | `in_force` | what is in force, what of the store is believed, what the watcher is told |
 //! | `tree` | the tree in force, and one that may take its place |
 //! | [`saved`] | the tree in force on disk |
@@ -30,6 +30,7 @@ mod fake;
 mod flip;
 pub mod image;
 mod in_force;
+pub mod in_root;
 pub mod saved;
 pub mod session;
 pub(crate) mod signals;

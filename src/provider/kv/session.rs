@@ -47,7 +47,7 @@ pub const SAVED_EVERY: Duration = Duration::from_secs(10);
 pub struct SessionSettings {
     /// The provider's name, as objects' names carry it.
     pub provider: Arc<str>,
-    /// The root of the tree; a trailing slash does not matter. Unused in alias mode.
+    /// The root of the tree; a trailing slash does not matter. Unused if an alias outside of it names the root.
     pub root: String,
     /// What the tree may grow to.
     pub limits: Limits,
@@ -68,6 +68,9 @@ pub struct AliasSettings {
     pub key: String,
     /// Whether the tree in force is watched as well, and not the key alone.
     pub watches_tree: bool,
+    /// Traefik 1's rule: the key lies below the configured root, and while it does not exist the root itself is in
+    /// force, and followed.
+    pub is_in_root: bool,
 }
 
 /// A running key-value provider; dropping it saves what is in force and ends its thread.

@@ -134,6 +134,11 @@ impl Candidate {
         self.keys == 0
     }
 
+    /// Whether this key, relative to the root, is among them.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.pairs().any(|(own, _)| own == key.as_bytes())
+    }
+
     /// How many keys lie there.
     pub(super) fn keys(&self) -> usize {
         self.keys

@@ -6,6 +6,7 @@
 mod absent;
 mod alias;
 mod identity;
+mod in_root;
 mod property;
 mod root;
 mod values;
@@ -129,6 +130,7 @@ fn alias_settings(watches_tree: bool) -> SessionSettings {
         alias: Some(AliasSettings {
             key: "alias".into(),
             watches_tree,
+            is_in_root: false,
         }),
         ..settings("unused")
     }
