@@ -40,15 +40,24 @@ pub(super) struct Pass {
     begun_uses: Vec<(NodeId, Arc<str>)>,
     /// Objects whose users changed, with the new ones.
     used_by: FxHashMap<NodeId, UsedBy>,
-    /// Only on a first load: routes that become whole tables at once.
+    /// Only if most routes change: what becomes whole tables at once.
     bulk: Option<Bulk>,
     pub(super) is_snapshot_changed: bool,
     pub(super) log: Vec<Message>,
     pub(super) work: Work,
 }
 
-/// Routes by entry point and whether they are for TLS.
-type Bulk = BTreeMap<(u16, bool), Vec<Arc<Route>>>;
+/// Changes of tables, by entry point and whether they are for TLS.
+type Bulk = BTreeMap<(u16, bool), TableChange>;
+
+/// What a table will have more and less.
+#[derive(Debug, Default)]
+struct TableChange {
+    /// Each replaces one of equal order.
+    added: Vec<Arc<Route>>,
+    /// By address: the table keeps them alive until it is replaced.
+    removed: FxHashSet<*const Route>,
+}
 
 /// Nodes to look at, each once, in the order in which they were marked.
 #[derive(Debug, Default)]
@@ -67,6 +76,11 @@ impl Marks {
 
     pub(super) fn extend(&mut self, nodes: impl Iterator<Item = NodeId>) {
         nodes.for_each(|node| self.insert(node));
+    }
+
+    /// How many are still to come.
+    fn left(&self) -> usize {
+        self.queue.len() - self.done
     }
 
     /// The next one; it stays known.
