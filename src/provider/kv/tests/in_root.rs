@@ -5,17 +5,17 @@ use super::*;
 fn in_root() -> SessionSettings {
     SessionSettings {
         alias: Some(AliasSettings {
-            key: "root/alias".into(),
+            key: "base/alias".into(),
             watches_tree: false,
             is_in_root: true,
         }),
-        ..settings("root")
+        ..settings("base")
     }
 }
 
 fn store() -> Fake {
     let fake = Fake::default();
-    fake.put(&rule("root", "a"), "1");
+    fake.put(&rule("base", "a"), "1");
     fake.put(&rule("two", "b"), "2");
     fake
 }
@@ -26,10 +26,10 @@ fn without_an_alias_the_root_is_in_force_and_followed() {
         let fake = store();
         let run = Run::ready(&fake, in_root()).await;
         assert_eq!(run.view().rules(), [("a", Some("1"))]);
-        fake.put(&rule("root", "a"), "changed");
+        fake.put(&rule("base", "a"), "changed");
         run.until_rules(&[("a", "changed")]).await;
         assert_eq!(run.listed(), [""; 0], "a change is no listing");
-        fake.delete(&rule("root", "a"));
+        fake.delete(&rule("base", "a"));
         run.until_rules(&[]).await;
     });
 }
@@ -39,19 +39,19 @@ fn an_alias_takes_over_while_it_exists() {
     paused(async {
         let fake = store();
         let run = Run::ready(&fake, in_root()).await;
-        fake.put("root/alias", "two");
+        fake.put("base/alias", "two");
         run.until_rules(&[("b", "2")]).await;
         assert_eq!(run.updates_count(), 2);
         // Only the alias counts now.
-        fake.put(&rule("root", "a"), "changed");
+        fake.put(&rule("base", "a"), "changed");
         fake.put(&rule("two", "b"), "changed");
         run.idle().await;
         assert_eq!(run.updates_count(), 2);
-        fake.put("root/alias", "two");
+        fake.put("base/alias", "two");
         run.until_rules(&[("b", "changed")]).await;
-        fake.delete("root/alias");
+        fake.delete("base/alias");
         run.until_rules(&[("a", "changed")]).await;
-        fake.put(&rule("root", "a"), "followed");
+        fake.put(&rule("base", "a"), "followed");
         run.until_rules(&[("a", "followed")]).await;
     });
 }
@@ -61,7 +61,7 @@ fn a_transaction_that_writes_the_alias_and_deletes_the_root_is_one_change() {
     paused(async {
         let fake = store();
         let run = Run::ready(&fake, in_root()).await;
-        fake.commit(&[(&rule("root", "a"), None), ("root/alias", Some("two"))]);
+        fake.commit(&[(&rule("base", "a"), None), ("base/alias", Some("two"))]);
         run.until_rules(&[("b", "2")]).await;
         assert_eq!(run.updates_count(), 2);
     });
@@ -71,12 +71,12 @@ fn a_transaction_that_writes_the_alias_and_deletes_the_root_is_one_change() {
 fn an_alias_that_is_there_at_the_start_counts_from_the_start() {
     paused(async {
         let fake = store();
-        fake.put("root/alias", "/two/");
+        fake.put("base/alias", "/two/");
         let run = Run::ready(&fake, in_root()).await;
         assert_eq!(run.view().rules(), [("b", Some("2"))]);
         assert_eq!(run.updates_count(), 1);
-        fake.delete(&rule("root", "a"));
-        fake.put("root/alias", "nowhere");
+        fake.delete(&rule("base", "a"));
+        fake.put("base/alias", "nowhere");
         let view = run.until_error("nowhere, below which no key lies").await;
         assert_eq!(view.rules(), [("b", Some("2"))]);
     });
@@ -86,16 +86,15 @@ fn an_alias_that_is_there_at_the_start_counts_from_the_start() {
 fn the_alias_is_found_under_the_roots_other_spelling() {
     paused(async {
         let fake = Fake::default();
-        let alias = format!("/{}", "root/alias");
-        fake.put(&alias, "/two");
+        fake.put("/base/alias", "/two");
         fake.put(&rule("/two", "b"), "2");
         let run = Run::ready(&fake, in_root()).await;
         assert_eq!(run.view().rules(), [("b", Some("2"))]);
         fake.put(&rule("/three", "c"), "3");
-        fake.put(&alias, "/three");
+        fake.put("/base/alias", "/three");
         run.until_rules(&[("c", "3")]).await;
         fake.disconnect();
-        fake.put(&alias, "/two");
+        fake.put("/base/alias", "/two");
         run.until_rules(&[("b", "2")]).await;
     });
 }
@@ -106,10 +105,10 @@ fn an_alias_that_is_gone_with_an_empty_root_keeps_the_tree_also_over_a_restart()
     let settings = || with_state(directory.path(), in_root());
     paused(async {
         let fake = store();
-        fake.delete(&rule("root", "a"));
-        fake.put("root/alias", "two");
+        fake.delete(&rule("base", "a"));
+        fake.put("base/alias", "two");
         let run = Run::ready(&fake, settings()).await;
-        fake.delete("root/alias");
+        fake.delete("base/alias");
         let view = run.until_error("the tree of two stays in force").await;
         assert_eq!(view.rules(), [("b", Some("2"))]);
         run.stop().await;
@@ -117,9 +116,9 @@ fn an_alias_that_is_gone_with_an_empty_root_keeps_the_tree_also_over_a_restart()
         let view = run.until_error("the tree of two stays in force").await;
         assert_eq!(view.rules(), [("b", Some("2"))]);
         // Whichever comes first ends it.
-        fake.put(&rule("root", "a"), "1");
+        fake.put(&rule("base", "a"), "1");
         run.until_rules(&[("a", "1")]).await;
-        fake.put("root/alias", "two");
+        fake.put("base/alias", "two");
         run.until_rules(&[("b", "2")]).await;
     });
 }
@@ -130,10 +129,10 @@ fn an_alias_that_is_written_while_the_store_is_away_takes_over() {
         let fake = store();
         let run = Run::ready(&fake, in_root()).await;
         fake.disconnect();
-        fake.commit(&[(&rule("root", "a"), None), ("root/alias", Some("two"))]);
+        fake.commit(&[(&rule("base", "a"), None), ("base/alias", Some("two"))]);
         run.until_rules(&[("b", "2")]).await;
         fake.disconnect();
-        fake.commit(&[(&rule("root", "a"), Some("back")), ("root/alias", None)]);
+        fake.commit(&[(&rule("base", "a"), Some("back")), ("base/alias", None)]);
         run.until_rules(&[("a", "back")]).await;
     });
 }
