@@ -1,18 +1,18 @@
 //! The Consul store. Debian has no package of Consul: these tests speak to a double of its HTTP API
 //! (`support/consul.rs`), which does what Consul's documentation says and cannot show what that leaves out.
 
-#[path = "support/consul.rs"]
-mod server;
-#[path = "support/stores.rs"]
-mod stores;
+mod support;
 
 use std::time::Duration;
 
+use ringway::config::dynamic::middleware::ClientTls;
 use ringway::config::secret::Secret;
 use ringway::provider::consul::{Consul, ConsulSettings};
 use ringway::provider::kv::store::{Event, Failure, Scope, Store, Watch};
 
-use stores::{changes, list, next, reconnect, run};
+use support::consul as server;
+use support::nginx::Nginx;
+use support::stores::{changes, list, next, reconnect, run};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 
@@ -230,5 +230,70 @@ fn the_next_endpoint_is_tried_when_one_fails() {
         );
         store.connect().await.expect("the other one");
         assert_eq!(list(&mut store, ROOT).await.expect("listed").0.len(), 1);
+    });
+}
+
+#[test]
+fn tls_is_verified_and_a_certificate_of_our_own_is_shown() {
+    let server = server::Consul::start();
+    server.set("traefik/a", "1");
+    let forward = format!("location / {{ proxy_pass http://{}; }}", server.address);
+    let nginx = Nginx::start("on", &forward);
+    let with = |scheme: &str, host: &str, tls: Option<ClientTls>| ConsulSettings {
+        endpoints: vec![format!("{scheme}{host}:{}", nginx.port).as_str().into()],
+        tls: tls.map(Box::new),
+        ..settings(&server)
+    };
+    let own = ClientTls {
+        ca: nginx.file("ca.pem").as_str().into(),
+        cert: nginx.file("client.pem").as_str().into(),
+        // A file or its content.
+        key: Secret::new(nginx.text("client.key").as_str().into()),
+        ..ClientTls::default()
+    };
+    run(async {
+        // With TLS configured, an endpoint without scheme means it.
+        for scheme in ["https://", ""] {
+            let mut store = connected(with(scheme, "127.0.0.1", Some(own.clone()))).await;
+            let mut watch = watched(&mut store, ROOT).await;
+            server.set("traefik/a", scheme);
+            let told = [format!("traefik/a={scheme}")];
+            assert_eq!(changes(&mut watch).await, told);
+        }
+        let careless = ClientTls {
+            ca: "".into(),
+            insecure_skip_verify: true,
+            ..own.clone()
+        };
+        let mut store = connected(with("", "localhost", Some(careless))).await;
+        assert_eq!(list(&mut store, ROOT).await.expect("listed").0.len(), 1);
+        let stranger = ClientTls {
+            ca: nginx.file("client.pem").as_str().into(),
+            ..own.clone()
+        };
+        let keyless = ClientTls {
+            key: Default::default(),
+            ..own.clone()
+        };
+        let nobody = ClientTls {
+            ca: own.ca.clone(),
+            ..ClientTls::default()
+        };
+        let absent = ClientTls {
+            ca: "/no/such/ca.pem".into(),
+            ..own.clone()
+        };
+        for (settings, words) in [
+            (with("", "127.0.0.1", Some(stranger)), "certificate"),
+            // The name is another than the certificate's.
+            (with("", "localhost", Some(own.clone())), "certificate"),
+            (with("https://", "127.0.0.1", None), "certificate"),
+            (with("", "127.0.0.1", Some(nobody)), "400"),
+            (with("", "127.0.0.1", Some(keyless)), "cert and key"),
+            (with("", "127.0.0.1", Some(absent)), "/no/such/ca.pem"),
+        ] {
+            let error = Consul::new(settings).connect().await.expect_err(words);
+            assert!(error.text.contains(words), "{error}");
+        }
     });
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use support::etcd::{self, Etcd, etcd};
 use support::origin::answering;
 use support::process::{Process, Setup, answer, setup, wait_for};
+use support::routes::{self, is_gone, serves};
 
 /// How soon a change must be in force. A test's machine is busy; on a quiet one it takes milliseconds.
 const SOON: Duration = Duration::from_secs(1);
@@ -24,22 +25,9 @@ fn proxy(etcd: &Etcd, more: &str) -> Setup {
     ))
 }
 
-/// A router by host and its service with one server.
+/// A router by the host `<name>.test` and its service with one server.
 fn route(name: &str, url: &str) -> Vec<(String, String)> {
-    vec![
-        (
-            format!("traefik/http/routers/{name}/rule"),
-            format!("Host(`{name}.test`)"),
-        ),
-        (
-            format!("traefik/http/routers/{name}/service"),
-            name.to_owned(),
-        ),
-        (
-            format!("traefik/http/services/{name}/loadbalancer/servers/0/url"),
-            url.to_owned(),
-        ),
-    ]
+    routes::route("traefik", name, &format!("{name}.test"), url)
 }
 
 fn put(etcd: &Etcd, pairs: &[(String, String)]) {
@@ -48,18 +36,6 @@ fn put(etcd: &Etcd, pairs: &[(String, String)]) {
         .map(|(key, value)| (&**key, Some(&**value)))
         .collect();
     etcd.transaction(&pairs);
-}
-
-fn serves(proxy: &Process, host: &str, body: &str) {
-    wait_for(&format!("{host} serves {body:?}"), || {
-        proxy.get(host, "/").text() == body
-    });
-}
-
-fn is_gone(proxy: &Process, host: &str) {
-    wait_for(&format!("{host} is gone"), || {
-        proxy.get(host, "/").status == 404
-    });
 }
 
 fn generation(proxy: &Process) -> String {

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -15,20 +14,9 @@ use ringway::provider::kv::store::{
     Change, Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch,
 };
 use support::etcd::{self, Etcd, etcd};
+use support::stores::run;
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
-
-/// Runs a test on a runtime like the provider's, for a minute at most.
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let limit = tokio::time::timeout(Duration::from_secs(60), test);
-        limit.await.expect("done within a minute")
-    })
-}
 
 fn settings(endpoints: &[&str]) -> EtcdSettings {
     let endpoint = |text: &&str| EtcdEndpoint::from_text(text).expect("an endpoint");

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -17,6 +16,7 @@ use ringway::provider::http::{
 };
 use ringway::watcher::{Entry, Payload, Update};
 use support::etcd;
+use support::nginx::Nginx;
 use support::origin::{Origin, Peer, origin};
 use support::process::{PATIENCE, wait_for};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -501,130 +501,61 @@ fn an_alias_key_in_etcd_says_what_is_fetched() {
     assert_eq!(paths(&server), ["/one", "/two", "/two"]);
 }
 
-/// nginx with a certificate of its own authority, which is also what clients are verified with.
-struct Nginx {
-    child: Child,
-    directory: tempfile::TempDir,
-    port: u16,
+/// nginx that serves the rules `tls`; `client` is its `ssl_verify_client`.
+fn nginx(client: &str) -> Nginx {
+    let nginx = Nginx::start(client, "");
+    std::fs::write(nginx.file("rules"), rules("tls")).unwrap();
+    nginx
 }
 
-impl Nginx {
-    /// `client` is nginx's `ssl_verify_client`.
-    fn start(client: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let dir = directory.path().display().to_string();
-        let script = format!(
-            "cd {dir} && exec 2>&1 && \
-             openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority && \
-             for name in server client; do \
-               openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name && \
-               printf 'subjectAltName=IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' > ext && \
-               openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $name.pem \
-               || exit 1; done"
-        );
-        let made = Command::new("sh").args(["-c", &script]).output();
-        let made = made.expect("sh runs");
-        assert!(
-            made.status.success(),
-            "openssl (Debian's package openssl): {}",
-            String::from_utf8_lossy(&made.stdout)
-        );
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        std::fs::write(directory.path().join("rules"), rules("tls")).unwrap();
-        let conf = format!(
-            "daemon off; pid {dir}/pid; error_log {dir}/error.log; worker_processes 1;\n\
-             events {{}}\n\
-             http {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; \
-             uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;\n\
-             server {{ listen 127.0.0.1:{port} ssl; root {dir}; ssl_certificate {dir}/server.pem; \
-             ssl_certificate_key {dir}/server.key; ssl_client_certificate {dir}/ca.pem; ssl_verify_client {client}; }} }}\n"
-        );
-        let file = directory.path().join("nginx.conf");
-        std::fs::write(&file, conf).unwrap();
-        let child = Command::new("nginx")
-            .arg("-c")
-            .arg(&file)
-            .spawn()
-            .expect("nginx runs (Debian's package nginx-light)");
-        let nginx = Self {
-            child,
-            directory,
-            port,
-        };
-        wait_for("nginx listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        nginx
-    }
-
-    fn settings(&self, host: &str, tls: Tls) -> HttpSettings {
-        HttpSettings {
-            tls,
-            ..settings(&format!("https://{host}:{}/rules", self.port))
-        }
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.directory.path().join(name).display().to_string()
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.file(name)).unwrap()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // The master ends its worker when it is asked to, not when it is killed.
-        let id = self.child.id().to_string();
-        let _ = Command::new("kill").arg(&id).status();
-        let _ = self.child.wait();
+fn asked_of(nginx: &Nginx, host: &str, tls: Tls) -> HttpSettings {
+    HttpSettings {
+        tls,
+        ..settings(&format!("https://{host}:{}/rules", nginx.port))
     }
 }
 
 #[test]
 fn a_server_is_verified_by_the_configured_authority() {
-    let nginx = Nginx::start("off");
+    let nginx = nginx("off");
     let good = Tls {
         ca: nginx.file("ca.pem"),
         ..Tls::default()
     };
-    let source = Source::polling(nginx.settings("127.0.0.1", good.clone()));
+    let source = Source::polling(asked_of(&nginx, "127.0.0.1", good.clone()));
     assert_eq!(source.next(), "Host(`tls`)");
     let as_text = Tls {
         ca: nginx.text("ca.pem"),
         ..Tls::default()
     };
-    let source = Source::polling(nginx.settings("127.0.0.1", as_text));
+    let source = Source::polling(asked_of(&nginx, "127.0.0.1", as_text));
     assert_eq!(source.next(), "Host(`tls`)");
     // Another name than the certificate's.
-    Source::polling(nginx.settings("localhost", good)).fails("certificate");
+    Source::polling(asked_of(&nginx, "localhost", good)).fails("certificate");
     // The system's authorities do not know this one.
-    Source::polling(nginx.settings("127.0.0.1", Tls::default())).fails("certificate");
+    Source::polling(asked_of(&nginx, "127.0.0.1", Tls::default())).fails("certificate");
     let any = Tls {
         insecure_skip_verify: true,
         ..Tls::default()
     };
-    let source = Source::polling(nginx.settings("localhost", any));
+    let source = Source::polling(asked_of(&nginx, "localhost", any));
     assert_eq!(source.next(), "Host(`tls`)");
     let missing = Tls {
         ca: nginx.file("none.pem"),
         ..Tls::default()
     };
-    Source::polling(nginx.settings("127.0.0.1", missing)).fails("providers.http.tls.ca");
+    Source::polling(asked_of(&nginx, "127.0.0.1", missing)).fails("providers.http.tls.ca");
 }
 
 #[test]
 fn an_authority_that_is_put_right_is_read_again() {
-    let nginx = Nginx::start("off");
+    let nginx = nginx("off");
     let file = nginx.file("later.pem");
     let tls = Tls {
         ca: file.clone(),
         ..Tls::default()
     };
-    let source = Source::polling(nginx.settings("127.0.0.1", tls));
+    let source = Source::polling(asked_of(&nginx, "127.0.0.1", tls));
     source.fails("later.pem cannot be read");
     std::fs::write(file, nginx.text("ca.pem")).unwrap();
     assert_eq!(source.next(), "Host(`tls`)");
@@ -632,22 +563,22 @@ fn an_authority_that_is_put_right_is_read_again() {
 
 #[test]
 fn a_certificate_of_its_own_is_shown_to_the_server() {
-    let nginx = Nginx::start("on");
+    let nginx = nginx("on");
     let without = Tls {
         ca: nginx.file("ca.pem"),
         ..Tls::default()
     };
-    Source::polling(nginx.settings("127.0.0.1", without.clone())).fails("400");
+    Source::polling(asked_of(&nginx, "127.0.0.1", without.clone())).fails("400");
     let with = Tls {
         cert: nginx.file("client.pem"),
         key: Box::<str>::from(nginx.text("client.key")).into(),
         ..without.clone()
     };
-    let source = Source::polling(nginx.settings("127.0.0.1", with));
+    let source = Source::polling(asked_of(&nginx, "127.0.0.1", with));
     assert_eq!(source.next(), "Host(`tls`)");
     let keyless = Tls {
         cert: nginx.file("client.pem"),
         ..without
     };
-    Source::polling(nginx.settings("127.0.0.1", keyless)).fails("providers.http.tls.key");
+    Source::polling(asked_of(&nginx, "127.0.0.1", keyless)).fails("providers.http.tls.key");
 }

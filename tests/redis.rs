@@ -1,10 +1,7 @@
 //! The Redis store against real servers and sentinels: what is listed, what is watched, and what happens when
 //! servers go, change or forbid.
 
-#[path = "support/redis.rs"]
-mod server;
-#[path = "support/stores.rs"]
-mod stores;
+mod support;
 
 use std::time::Duration;
 
@@ -12,8 +9,10 @@ use ringway::config::dynamic::middleware::ClientTls;
 use ringway::provider::kv::store::{Event, Failure, Scope, Store, Watch};
 use ringway::provider::redis::{Redis, RedisSettings, SentinelSettings, Strategy};
 
-use server::{RedisServer, Talk};
-use stores::{changes, list, next, reconnect, run};
+use support::certificates;
+use support::process::wait_for;
+use support::redis::{RedisServer, Talk};
+use support::stores::{changes, list, next, reconnect, run};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 
@@ -381,15 +380,82 @@ fn sentinel_settings(sentinel: &RedisServer, strategy: Strategy) -> RedisSetting
     }
 }
 
-#[test]
-fn a_failover_is_followed() {
-    let mut master = RedisServer::start(&[]);
+/// A master, its replica and a sentinel that knows both.
+fn replicated() -> (RedisServer, RedisServer, RedisServer) {
+    let master = RedisServer::start(&[]);
     let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
     let sentinel = RedisServer::start_sentinel(master.port);
-    server::wait("the sentinel knows the replica", || {
+    wait_for("the sentinel knows the replica", || {
         let known = sentinel.run(&["SENTINEL", "REPLICAS", "main"]);
         known.contains("master-link-status\nok")
     });
+    (master, replica, sentinel)
+}
+
+/// The same with a key by which the servers can be told apart.
+fn distinguished() -> (RedisServer, RedisServer, RedisServer) {
+    let (master, replica, sentinel) = replicated();
+    master.run(&["SET", "traefik/who", "master"]);
+    wait_for("the replica has it", || {
+        replica.run(&["GET", "traefik/who"]) == "master"
+    });
+    replica.run(&["CONFIG", "SET", "replica-read-only", "no"]);
+    assert_eq!(replica.run(&["SET", "traefik/who", "replica"]), "+OK");
+    (master, replica, sentinel)
+}
+
+/// Which server is read by who connects now.
+async fn who(settings: RedisSettings) -> String {
+    let mut store = connected(settings).await;
+    let (mut pairs, ..) = list(&mut store, ROOT).await.expect("listed");
+    pairs.remove("traefik/who").expect("it is there")
+}
+
+#[test]
+fn master_and_replica_are_read_as_their_strategies_say_and_any_at_random() {
+    let (_master, _replica, sentinel) = distinguished();
+    run(async {
+        for _ in 0..5 {
+            for (strategy, expected) in
+                [(Strategy::Master, "master"), (Strategy::Replica, "replica")]
+            {
+                assert_eq!(who(sentinel_settings(&sentinel, strategy)).await, expected);
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        // Whoever draws 64 times sees both, but for once in 2^63.
+        for _ in 0..64 {
+            seen.insert(who(sentinel_settings(&sentinel, Strategy::Random)).await);
+            if seen.len() == 2 {
+                return;
+            }
+        }
+        panic!("always {seen:?}");
+    });
+}
+
+#[test]
+fn the_server_that_answers_first_is_read() {
+    let (master, replica, sentinel) = distinguished();
+    run(async {
+        let mut as_expected = 0;
+        for _ in 0..5 {
+            for (slow, fast) in [(&master, "replica"), (&replica, "master")] {
+                // Shorter than what the sentinel takes for dead.
+                assert_eq!(slow.run(&["CLIENT", "PAUSE", "300", "ALL"]), "+OK");
+                let read = who(sentinel_settings(&sentinel, Strategy::Latency)).await;
+                as_expected += usize::from(read == fast);
+                wait_for("it goes on", || slow.run(&["PING"]) == "+PONG");
+            }
+        }
+        // The machine may sleep through one pause; guessing gets this far once in a hundred.
+        assert!(as_expected >= 9, "{as_expected} of 10");
+    });
+}
+
+#[test]
+fn a_failover_is_followed() {
+    let (mut master, replica, sentinel) = replicated();
     run(async {
         let mut reader = connected(sentinel_settings(&sentinel, Strategy::Replica)).await;
         let mut replicated = watched(&mut reader, ROOT).await;
@@ -404,7 +470,7 @@ fn a_failover_is_followed() {
             next(&mut watch).await.expect_err("gone").failure,
             Failure::Unavailable
         );
-        server::wait("the replica is the master", || {
+        wait_for("the replica is the master", || {
             replica.run(&["ROLE"]).starts_with("master")
         });
         replica.run(&["SET", "traefik/a", "2"]);
@@ -444,29 +510,8 @@ fn tls_is_verified_against_the_authority() {
             .expect("UTF-8")
             .to_owned()
     };
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args([
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ])
-        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
-        .output()
-        .expect("openssl runs: install Debian's package openssl");
-    assert!(made.status.success(), "{made:?}");
-    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    certificates::make(directory.path());
+    let (authority, cert, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
     let server = RedisServer::start(&[
         "--port",
         "0",
@@ -477,7 +522,7 @@ fn tls_is_verified_against_the_authority() {
         "--tls-key-file",
         &key,
         "--tls-ca-cert-file",
-        &cert,
+        &authority,
         "--tls-auth-clients",
         "no",
     ]);
@@ -487,7 +532,7 @@ fn tls_is_verified_against_the_authority() {
     };
     run(async {
         let trusting = ClientTls {
-            ca: cert.as_str().into(),
+            ca: authority.as_str().into(),
             ..ClientTls::default()
         };
         let mut store = connected(with(trusting)).await;

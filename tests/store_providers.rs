@@ -1,43 +1,22 @@
 //! Redis, Consul and ZooKeeper as providers, through the binary: keys become routes, change, and go; an alias switches.
 
-#[path = "support/consul.rs"]
-mod consul;
-#[path = "support/redis.rs"]
-mod redis;
 mod support;
-#[path = "support/zookeeper.rs"]
-mod zookeeper;
 
 use support::origin::{Origin, answering};
 use support::process::{Process, Setup, answer, setup, wait_for};
+use support::routes::{self, is_gone, serves};
+use support::{consul, redis, zookeeper};
 
 /// The keys of a route by host below a root.
 fn route(root: &str, host: &str, url: &str) -> Vec<(String, String)> {
-    [
-        ("http/routers/r/rule", format!("Host(`{host}`)")),
-        ("http/routers/r/service", "s".to_owned()),
-        ("http/services/s/loadbalancer/servers/0/url", url.to_owned()),
-    ]
-    .map(|(key, value)| (format!("{root}/{key}"), value))
-    .into()
+    routes::route(root, "r", host, url)
 }
 
 fn with(providers: &str) -> Setup {
     setup(&format!(
-        "entryPoints: {{web: {{address: \"127.0.0.1:0\"}}}}\nproviders: {{{providers}}}\n"
+        "entryPoints: {{web: {{address: \"127.0.0.1:0\"}}}}\nproviders: {{{providers}}}\n\
+         ringway: {{startupTimeout: 1s}}\n"
     ))
-}
-
-fn serves(proxy: &Process, host: &str, body: &str) {
-    wait_for(&format!("{host} serves {body:?}"), || {
-        proxy.get(host, "/").text() == body
-    });
-}
-
-fn is_gone(proxy: &Process, host: &str) {
-    wait_for(&format!("{host} is gone"), || {
-        proxy.get(host, "/").status == 404
-    });
 }
 
 /// Puts keys, changes one, deletes all.
@@ -56,7 +35,7 @@ fn follows(proxy: &Process, origin: &Origin, set: impl Fn(&[(String, String)]), 
         "traefik/http/routers/q/rule".into(),
         "Host(`q.test`)".into(),
     )]);
-    set(&[("traefik/http/routers/q/service".into(), "s".into())]);
+    set(&[("traefik/http/routers/q/service".into(), "r".into())]);
     serves(proxy, "q.test", "here");
     serves(proxy, "b.test", "here");
     clear();
@@ -98,7 +77,6 @@ fn a_password_that_is_wrong_is_told_and_not_shown() {
         "redis: {{endpoints: [\"{}\"], password: \"wr0ng\"}}",
         server.endpoint()
     ))
-    .argument("--ringway.startupTimeout=1ms")
     .start();
     wait_for("the log says why", || {
         proxy.log().contains("providers.redis.password")
@@ -240,7 +218,6 @@ fn a_zookeeper_that_is_absent_at_start_is_waited_for() {
         "zooKeeper: {{endpoints: [\"{}\"]}}",
         server.endpoint()
     ))
-    .argument("--ringway.startupTimeout=1ms")
     .start();
     is_gone(&proxy, "a.test");
     server.restart();

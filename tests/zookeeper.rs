@@ -1,10 +1,7 @@
 //! The ZooKeeper store against a real server: what is listed, what is watched, and what happens when the server goes,
 //! hangs or forbids.
 
-#[path = "support/zookeeper.rs"]
-mod server;
-#[path = "support/stores.rs"]
-mod stores;
+mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +10,8 @@ use ringway::config::secret::Secret;
 use ringway::provider::kv::store::{Event, Failure, Revision, Scope, Store, Watch};
 use ringway::provider::zookeeper::{SESSION_TIMEOUT, ZooKeeper, ZooKeeperSettings};
 
-use server::{Op, ZooKeeperServer};
-use stores::{PATIENCE, changes, list, next, reconnect, run};
+use support::stores::{PATIENCE, changes, list, next, reconnect, run};
+use support::zookeeper::{Op, ZooKeeperServer, digest};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 
@@ -300,7 +297,7 @@ fn who_may_not_read_is_refused_and_a_digest_lets_in() {
     let server = ZooKeeperServer::start();
     let mut writer = server.writer();
     writer.put(&[("traefik/open", "1")]);
-    let own = server::digest("ann", "s3cret");
+    let own = digest("ann", "s3cret");
     writer.create_for(&own, "/traefik/closed", "2");
     run(async {
         for (username, password) in [("", ""), ("ann", "wr0ng"), ("bob", "s3cret")] {

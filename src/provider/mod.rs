@@ -15,6 +15,7 @@
 //! A provider judges nothing but form: it decodes, and passes objects on, good or rejected. Merging,
 //! throttling and meaning are the watcher's and the plan's.
 
+mod backoff;
 pub mod consul;
 pub mod document;
 pub mod etcd;

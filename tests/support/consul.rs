@@ -5,7 +5,6 @@
 //! per prefix (the newest of its keys and of its remembered deletions; the store's own where there is no key), 404 for
 //! nothing, blocking queries (`index`, `wait`), answers without a change, the token, namespaces, a store without
 //! leader, one restored to an older state, deletions that are forgotten.
-#![allow(dead_code)] // Each suite uses a part of it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

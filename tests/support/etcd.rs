@@ -1,10 +1,11 @@
 //! A real etcd of the test's own: free ports, a temporary directory, killed when dropped. It is changed through
 //! `etcdctl`: one call per transaction.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use super::{certificates, free_port};
 
 /// How long a test waits for an etcd.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,7 +95,7 @@ impl Setup {
     pub fn stopped(self) -> Etcd {
         let directory = tempfile::tempdir().expect("a directory");
         if self.is_tls {
-            certificates(directory.path());
+            certificates::make(directory.path());
         }
         let mut etcd = Etcd {
             setup: self,
@@ -108,11 +109,6 @@ impl Setup {
         etcd.cluster = format!("test={}", etcd.peer_url());
         etcd
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
 }
 
 impl Etcd {
@@ -327,35 +323,5 @@ impl Etcd {
 impl Drop for Etcd {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// An authority, and a server's and a client's certificate of it.
-fn certificates(directory: &Path) {
-    let openssl = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        command.args(arguments.split(' ')).current_dir(directory);
-        let output = command
-            .output()
-            .expect("openssl runs; it is in Debian's package openssl");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "openssl {arguments}: {errors}");
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
-    ));
-    std::fs::write(
-        directory.join("extensions"),
-        "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n",
-    )
-    .expect("written");
-    for name in ["server", "client"] {
-        openssl(&format!(
-            "req -new {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"
-        ));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out {name}.pem"
-        ));
     }
 }

@@ -1,10 +1,11 @@
 //! Redis servers and sentinels of a test's own: free ports, a temporary directory, ended with the value.
-#![allow(dead_code)] // Each suite uses a part of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -16,12 +17,6 @@ pub struct RedisServer {
     _directory: tempfile::TempDir,
     /// Who speaks for the test: empty, or a password.
     password: String,
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("bound").port()
 }
 
 impl RedisServer {
@@ -189,15 +184,5 @@ impl Talk {
             }
             _ => line,
         }
-    }
-}
-
-/// Waits for a condition.
-#[track_caller]
-pub fn wait(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }

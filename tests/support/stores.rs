@@ -1,5 +1,4 @@
 //! What the suites of key-value stores share: a runtime as providers have it, listings and events that are waited for.
-#![allow(dead_code)] // Each suite uses a part of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

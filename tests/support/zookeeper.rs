@@ -1,12 +1,13 @@
 //! ZooKeeper servers of a test's own, from Debian's jars: a free port, a temporary directory, ended with the value; and
 //! a writer that speaks the protocol by hand, so that what is tested does not test itself.
-#![allow(dead_code)] // Each suite uses a part of it.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,14 +23,7 @@ pub struct ZooKeeperServer {
 
 impl ZooKeeperServer {
     pub fn start() -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = socket.local_addr().expect("bound").port();
-        drop(socket);
-        Self::start_at(port)
-    }
-
-    /// A server without data on a port that was free a moment ago.
-    pub fn start_at(port: u16) -> Self {
+        let port = free_port();
         assert!(
             Path::new(JAR).exists(),
             "{JAR} does not exist: install Debian's packages zookeeper and default-jre-headless"

@@ -262,4 +262,20 @@ mod tests {
         assert_eq!(&*zookeeper.kv().alias_key, "x/alias");
         assert!(!format!("{zookeeper:?}").contains("hunter2"));
     }
+
+    /// Traefik 3.7.15: the same; routers of `consul-ns1` come after those of all providers that are listed.
+    #[test]
+    fn consul_of_a_namespace_has_no_place_of_its_own_in_the_precedence() {
+        let flags = |name| {
+            [
+                "--providers.consul.namespaces=ns1".to_owned(),
+                format!("--providers.precedence={name}"),
+            ]
+        };
+        assert!(load(&flags("Consul"), &[], &Disk).is_ok());
+        let Err(error) = load(&flags("consul-ns1"), &[], &Disk) else {
+            panic!("accepted");
+        };
+        assert!(error.to_string().contains("is no provider"), "{error}");
+    }
 }

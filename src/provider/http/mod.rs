@@ -17,7 +17,6 @@
 //! changes), a bad object does not stop the others, bodies have a limit, `ETag` is used.
 
 mod alias;
-mod backoff;
 mod client;
 
 use std::io;
@@ -28,10 +27,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use alias::{Alias, in_store};
-use backoff::Backoff;
 pub use client::Tls;
 use client::{Client, ETag, Fetched};
 
+use super::backoff::Waits;
 use super::document::{Document, Reporter};
 use crate::config::secret::Secret;
 use crate::watcher::Update;
@@ -168,13 +167,13 @@ impl<S: Fn(Update)> Worker<S> {
 
     /// Asks every `interval`, after failures sooner or later than that.
     async fn poll(mut self, interval: Duration) {
-        let mut backoff = Backoff::new(FIRST_RETRY.min(interval), MAX_RETRY);
+        let mut waits = Waits::new(FIRST_RETRY.min(interval), MAX_RETRY);
         let url = self.settings.endpoint.clone();
         loop {
             let wait = match self.fetch(&url, None).await {
-                Outcome::NoAnswer => backoff.next(),
+                Outcome::NoAnswer => waits.next(),
                 Outcome::InForce | Outcome::BadBody => {
-                    backoff.reset();
+                    waits.reset();
                     interval
                 }
             };
@@ -211,9 +210,9 @@ impl<S: Fn(Update)> Worker<S> {
         };
         // Another alias is another document, and the same one is asked for because it may be.
         self.etag = None;
-        let mut backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
+        let mut waits = Waits::new(FIRST_RETRY, MAX_RETRY);
         while self.fetch(&url, Some(&alias)).await != Outcome::InForce {
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(waits.next()).await;
         }
     }
 

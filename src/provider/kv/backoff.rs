@@ -1,14 +1,13 @@
 //! How long to wait before a store is tried again.
 //!
-//! Waits grow from [`FIRST`] to [`LONGEST`] and are jittered, so that a fleet that lost the same store does not
-//! come back in step. Not here: what to do after the wait (`session`, `alias`).
+//! Not here: what to do after the wait (`session`, `alias`).
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::store::Failure;
+use crate::provider::backoff::Waits;
 
 /// The shortest wait, before jitter.
 pub const FIRST: Duration = Duration::from_millis(50);
@@ -26,14 +25,14 @@ const CALM: Duration = Duration::from_secs(5);
 /// The waits of one connection.
 #[derive(Debug)]
 pub struct Backoff {
-    next: Duration,
+    waits: Waits,
     last_failure: Option<Instant>,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            next: FIRST,
+            waits: Waits::new(FIRST, LONGEST),
             last_failure: None,
         }
     }
@@ -49,24 +48,14 @@ impl Backoff {
             .is_none_or(|last| now.duration_since(last) >= CALM);
         self.last_failure = Some(now);
         if is_calm {
-            self.next = FIRST;
+            self.waits.reset();
         }
         match failure {
             Failure::Refused => AFTER_REFUSAL,
             Failure::Compacted | Failure::Unauthenticated if is_calm => Duration::ZERO,
-            _ => {
-                let wait = self.next;
-                self.next = (wait * 2).min(LONGEST);
-                wait.mul_f64(1.0 - 0.5 * random_fraction())
-            }
+            _ => self.waits.next(),
         }
     }
-}
-
-/// Between 0 and 1. The standard library's hash seeds are random enough to spread a fleet.
-fn random_fraction() -> f64 {
-    let bits = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
-    f64::from(bits) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -262,7 +262,9 @@ mod tests {
     fn a_watch_continues_where_its_listing_began() {
         let signals = Signals::default();
         signals.listed(Scope::Prefix("t/"), Revision(5));
-        ["t/a", "t2/b", "t/c"].map(|key| signals.changed(key.as_bytes()));
+        for key in ["t/a", "t2/b", "t/c"] {
+            signals.changed(key.as_bytes());
+        }
         let watch = signals.watched(Scope::Prefix("t/"), Revision(5));
         assert!(!watch.take_unknown());
         assert_eq!(taken(&watch), ["t/a", "t/c"]);
@@ -315,7 +317,9 @@ mod tests {
             async |keys| {
                 rounds.push(keys.len());
                 if rounds.len() < 3 {
-                    ["b", "c"].map(|key| signals.changed(key.as_bytes()));
+                    for key in ["b", "c"] {
+                        signals.changed(key.as_bytes());
+                    }
                 }
                 Ok(())
             },

@@ -162,10 +162,10 @@ impl Connector {
                 replicas.push(master);
                 let mut timed = Vec::new();
                 for address in replicas {
+                    let start = Instant::now();
                     let Ok(link) = self.open_server(&address).await else {
                         continue;
                     };
-                    let start = Instant::now();
                     if link.ping().await.is_ok() {
                         timed.push((start.elapsed(), address));
                     }
