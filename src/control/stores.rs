@@ -9,7 +9,8 @@ use crate::config::statics::{KvOptions, StaticConfig};
 use crate::provider::consul::{Consul, ConsulSettings};
 use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
 use crate::provider::kv::image::Limits;
-use crate::provider::kv::session::{AliasSettings, KvProvider, Seen, SessionSettings};
+use crate::provider::kv::seen::Seen;
+use crate::provider::kv::session::{AliasSettings, KvProvider, SessionSettings};
 use crate::provider::kv::store::Store;
 use crate::provider::redis::{self, Redis, RedisSettings};
 

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::flip::Alias;
 use super::image::Limits;
 use super::in_force::InForce;
+use super::look::{Found, Lookout, Watched};
 use super::session::SessionSettings;
 use super::store::{Event, Failure, Listing, Revision, Scope, Store, StoreError, Watch};
 use super::tree::{Candidate, other_spelling, prefix_of, trim_root};
@@ -67,6 +68,7 @@ pub(super) struct Driver<S: Store> {
     /// The kind of failure that the present outage began with.
     outage: Option<Failure>,
     pub(super) alias: Alias,
+    pub(super) lookout: Lookout,
 }
 
 /// A listing of the configured root.
@@ -96,6 +98,7 @@ impl<S: Store> Driver<S> {
             must_list: true,
             outage: None,
             alias: Alias::default(),
+            lookout: Lookout::default(),
         }
     }
 
@@ -186,7 +189,25 @@ impl<S: Store> Driver<S> {
                 } else {
                     Phase::Held
                 });
-                let event = watch.next().await?;
+                let watched = [Watched {
+                    scope,
+                    since: self.in_force.borrow().revision(),
+                    keys: self.in_force.borrow().keys(),
+                }];
+                let seen = self.settings.seen.clone();
+                let event = tokio::select! {
+                    biased;
+                    event = watch.next() => event?,
+                    found = self.lookout.look(&seen, &mut self.store, &watched), if listed.is_accepted => {
+                        match found? {
+                            Found::Same(now) if self.in_force.borrow().recognises(&now) => {
+                                self.in_force.borrow_mut().advance(now.revision);
+                            }
+                            _ => listed = self.list_root().await?,
+                        }
+                        continue;
+                    }
+                };
                 if !listed.is_accepted {
                     if !matches!(event, Event::Progress(_)) {
                         sleep(HELD_PAUSE).await;

@@ -8,6 +8,7 @@ mod alias;
 mod identity;
 mod property;
 mod root;
+mod seen;
 mod values;
 
 use std::cell::RefCell;
@@ -21,7 +22,8 @@ use tokio::time::sleep;
 
 use super::fake::{Asked, Fake};
 use super::image::Limits;
-use super::session::{AliasSettings, Seen, SessionSettings, run};
+use super::seen::Seen;
+use super::session::{AliasSettings, SessionSettings, run};
 use super::store::Pair;
 use super::tree::{Candidate, Tree, prefix_of};
 use crate::config::dynamic::{Kind, Object, ObjectKey};
