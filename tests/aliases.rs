@@ -1,10 +1,6 @@
 //! Aliases through the binary, in every store: one that has rules fetched from a service, Traefik 1's below its prefix,
 //! one that names a tree of today's; and the state that is kept while a store is away.
 
-#[path = "support/consul.rs"]
-mod consul;
-#[path = "support/redis.rs"]
-mod redis;
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,20 +9,10 @@ use std::sync::{Arc, Mutex};
 use support::etcd::{self, Etcd};
 use support::origin::{Origin, answering, origin};
 use support::process::{Process, Setup, answer, bare, setup, wait_for};
+use support::routes::{is_gone, serves};
+use support::{consul, redis};
 
 const ENTRY_POINTS: &str = "entryPoints: {web: {address: \"127.0.0.1:0\"}, traefik: {address: \"127.0.0.1:0\"}}\napi: {insecure: true}\n";
-
-fn serves(proxy: &Process, host: &str, body: &str) {
-    wait_for(&format!("{host} serves {body:?}"), || {
-        proxy.get(host, "/").text() == body
-    });
-}
-
-fn is_gone(proxy: &Process, host: &str) {
-    wait_for(&format!("{host} is gone"), || {
-        proxy.get(host, "/").status == 404
-    });
-}
 
 /// A provider's entry in the API.
 fn provider(proxy: &Process, name: &str) -> Option<serde_json::Value> {

@@ -12,7 +12,8 @@
 //! | `/api/entrypoints[/name]` | as Traefik's |
 //! | `/api/http/{routers,services,middlewares}[/name@provider]`, `/api/tcp/…`, `/api/udp/{routers,services}…` | as Traefik's: `page`, `per_page`, `search`, `status`, `serviceName`, `middlewareName`, `sortBy`, `direction` |
 //! | `/api/certificates` | always empty |
-//! | `/api/ringway/generation[?wait=N&timeout=5s]` | which generation is in force, and what is rejected |
+//! | `/api/ringway/generation` | which generation is in force, and what is rejected; with `wait=N`, `revision=R&provider=P` or `file=PATH&digest=SHA1` once that is in force (`timeout=5s`) |
+//! | `/api/ringway/providers` | how every provider stands |
 //! | `/api/ringway/explain?url=…` | which router, middlewares and service a request gets, and why |
 //! | `/debug/vars` | numbers of the process, with `api.debug` only |
 //!
@@ -27,6 +28,7 @@
 //! `/ping`, which the shards answer themselves.
 
 mod body;
+mod goal;
 mod item;
 mod list;
 mod overview;
@@ -39,6 +41,7 @@ mod routes;
 mod server;
 mod state;
 
+pub use goal::Sources;
 pub use rest::RestServer;
 pub use ringway::{DEFAULT_WAIT, MAX_REJECTED, MAX_WAIT};
 pub use server::{ApiServer, ApiSettings, MAX_CONNECTIONS};

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::goal::{Goal, Reached};
 use super::params::{InvalidRequest, Params};
 use super::state::ApiState;
 use crate::config::duration::GoDuration;
-use crate::plan::Published;
+use crate::observe::reloads::Times;
 use crate::plan::explain::{self, Explained, Question};
+use crate::plan::{ProviderState, Published};
 
 /// How long a request waits for a generation unless `timeout` says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
@@ -25,9 +27,9 @@ pub const MAX_REJECTED: usize = 1000;
 
 /// `/api/ringway/generation`.
 ///
-/// A client that wants to know when its edit is in force asks for the newest `generation`, or computes it, and
-/// then asks again with `wait=<generation>` until `effective` is at least that. `instance` changes when the
-/// process restarts, and generations then begin anew.
+/// A client that wants to know when its edit is in force asks with `revision=<of its store>` or `file=<path>`, or with
+/// `wait=<generation>`, until `goal.reached`. `instance` changes when the process restarts, and generations then begin
+/// anew.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Generations<'a> {
@@ -40,6 +42,9 @@ pub(super) struct Generations<'a> {
     /// The newest generation that every shard has applied.
     effective: u64,
     providers: Vec<Provider>,
+    /// What has become of what was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<Reached>,
     #[serde(flatten)]
     rejected: Option<RejectedObjects>,
 }
@@ -56,6 +61,8 @@ struct Provider {
     name: Arc<str>,
     /// The state of its source that is in force, as the source calls it; `null` before its first.
     position: Option<Arc<str>>,
+    /// The revision of its store up to which everything is published; `null` if its source counts none.
+    revision: Option<u64>,
     /// Seconds since then.
     age: Option<f64>,
     /// Whether its source cannot be read and an earlier state stands in.
@@ -81,19 +88,20 @@ struct Rejected {
 }
 
 impl<'a> Generations<'a> {
-    /// The answer, now or after the wait that the parameters ask for. An answer to a wait does not list
-    /// rejected objects: looking at all objects after each of many changes is not for free.
+    /// The answer, now or after the wait that the parameters ask for. Rejected objects are listed unless the answer is
+    /// to a wait (`rejected=true` asks for them; then those of the provider whose state was waited for): looking at all
+    /// objects after each of many changes is not for free.
     pub(super) async fn ask(state: &'a ApiState, params: &Params) -> Result<Self, InvalidRequest> {
-        let wait = params.get("wait");
-        if !wait.is_empty() {
-            let invalid = |_| InvalidRequest(format!("wait: {wait}"));
-            let generation = wait.parse().map_err(invalid)?;
-            state.wait(generation, timeout(params)?).await;
-        }
-        Ok(Self::new(state, wait.is_empty()))
+        let goal = match Goal::new(state, params)? {
+            Some(goal) => Some(goal.reach(state, timeout(params)?).await?),
+            None => None,
+        };
+        let is_wanted = |goal: &Reached| goal.reached && params.get("rejected") == "true";
+        let lists_rejected = goal.as_ref().is_none_or(is_wanted);
+        Ok(Self::new(state, goal, lists_rejected))
     }
 
-    fn new(state: &'a ApiState, lists_rejected: bool) -> Self {
+    fn new(state: &'a ApiState, goal: Option<Reached>, lists_rejected: bool) -> Self {
         // In this order, so that an answer never has a shard ahead of what is published.
         let effective = state.effective();
         let acknowledged = state.acknowledged().enumerate();
@@ -109,12 +117,15 @@ impl<'a> Generations<'a> {
             Provider {
                 name: Arc::clone(&provider.name),
                 position: known.map(|(position, _)| Arc::clone(&position.text)),
+                revision: revision(state, provider),
                 age: known.map(|(_, since)| since.elapsed().as_secs_f64()),
                 stale: provider.is_stale(),
                 last_error: provider.error.clone(),
                 objects: provider.objects,
             }
         });
+        let provider = goal.as_ref().and_then(|goal| goal.provider.as_deref());
+        let rejected = lists_rejected.then(|| RejectedObjects::new(state, published, provider));
         Self {
             generation: published.generation,
             published: published.generation,
@@ -122,19 +133,30 @@ impl<'a> Generations<'a> {
             shards,
             effective,
             providers: providers.collect(),
-            rejected: lists_rejected.then(|| RejectedObjects::new(published)),
+            rejected,
+            goal,
         }
     }
 }
 
 impl RejectedObjects {
-    fn new(published: &Published) -> Self {
+    /// What is not in force as it is configured: of all providers or of one, whose trouble with its source then counts
+    /// too.
+    fn new(state: &ApiState, published: &Published, provider: Option<&str>) -> Self {
         let mut all = Self {
             rejected: Vec::new(),
             rejected_total: 0,
         };
+        let is_meant = |name: &str| provider.is_none_or(|provider| provider == name);
+        for known in published.providers.iter().filter(|_| provider.is_some()) {
+            if let Some(error) = known.error.as_ref().filter(|_| is_meant(&known.name)) {
+                let status = if known.is_stale() { "stale" } else { "failed" };
+                all.push(format!("provider {}", known.name), status, error.clone());
+            }
+        }
         let objects = published.objects.iter();
-        for object in objects.filter(|object| !object.errors.is_empty()) {
+        let objects = objects.filter(|object| !object.errors.is_empty());
+        for object in objects.filter(|object| is_meant(object.provider())) {
             all.rejected_total += 1;
             if all.rejected.len() < MAX_REJECTED {
                 all.rejected.push(Rejected {
@@ -145,17 +167,48 @@ impl RejectedObjects {
             }
         }
         for conflict in published.conflicts.iter() {
-            all.rejected_total += 1;
-            if all.rejected.len() < MAX_REJECTED {
-                all.rejected.push(Rejected {
-                    object: format!("{}.{}", conflict.kind, conflict.name),
-                    status: "conflict",
-                    error: format!("claimed by {}", conflict.losers.join(", ")),
-                });
+            let is_own = |name: &Arc<str>| is_meant(name.rsplit('@').next().unwrap_or_default());
+            if conflict.losers.iter().any(is_own) {
+                let object = format!("{}.{}", conflict.kind, conflict.name);
+                let error = format!("claimed by {}", conflict.losers.join(", "));
+                all.push(object, "conflict", error);
+            }
+        }
+        for source in &state.sources().stores {
+            if is_meant(&source.name) {
+                let problems = source.seen.get().problems;
+                for problem in &problems.first {
+                    all.push(problem.key.clone(), "ignored", problem.text.clone());
+                }
+                all.rejected_total += problems.total.saturating_sub(problems.first.len());
             }
         }
         all
     }
+
+    fn push(&mut self, object: String, status: &'static str, error: String) {
+        self.rejected_total += 1;
+        if self.rejected.len() < MAX_REJECTED {
+            self.rejected.push(Rejected {
+                object,
+                status,
+                error,
+            });
+        }
+    }
+}
+
+/// The revision of a provider's store up to which everything is published, if its source counts revisions.
+pub(super) fn revision(state: &ApiState, provider: &ProviderState) -> Option<u64> {
+    let source = state.sources().named(&provider.name)?;
+    if !source.has_revisions || !provider.reported {
+        return None;
+    }
+    let sight = source.seen.get();
+    if provider.position.number >= sight.number {
+        return Some(sight.revision.0);
+    }
+    provider.position.text.parse().ok()
 }
 
 fn timeout(params: &Params) -> Result<Duration, InvalidRequest> {
@@ -225,6 +278,18 @@ pub(super) struct Process {
     /// Most CPU time that the control thread has spent at one go, in nanoseconds.
     longest_control_turn_ns: u64,
     objects: usize,
+    /// Objects that are not in force as configured now.
+    objects_rejected: usize,
+    /// How often that happened to an object; each reason counts anew (Prometheus: a counter).
+    object_rejections: u64,
+    /// Generations that became effective on every shard (Traefik: `traefik_config_reloads_total`).
+    config_reloads: u64,
+    /// When the last one did, in seconds since 1970 (Traefik: `traefik_config_last_reload_success`).
+    config_last_reload_success: f64,
+    /// How often a provider could not read its source; each reason counts anew.
+    config_reload_failures: u64,
+    /// How long generations took from planning to every shard.
+    config_apply_seconds: ApplySeconds,
     /// Names that are defined more than once now.
     conflicts: usize,
     /// How often such a conflict has begun, changed or ended.
@@ -236,6 +301,33 @@ pub(super) struct Process {
     shards: Vec<BTreeMap<&'static str, u64>>,
 }
 
+/// A histogram as an exposition has it, and its extremes.
+#[derive(Debug, Serialize)]
+pub(super) struct ApplySeconds {
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    /// For each upper bound how many took no longer.
+    buckets: BTreeMap<String, u64>,
+}
+
+impl From<Times> for ApplySeconds {
+    fn from(times: Times) -> Self {
+        let buckets = times.buckets.iter();
+        Self {
+            count: times.count,
+            sum: times.sum,
+            min: times.min,
+            max: times.max,
+            buckets: buckets
+                .map(|(bound, count)| (bound.to_string(), *count))
+                .chain([("+Inf".to_owned(), times.count)])
+                .collect(),
+        }
+    }
+}
+
 impl Process {
     /// The numbers now. What `/proc` does not tell is `null`.
     pub(super) fn now(state: &ApiState) -> Self {
@@ -245,6 +337,8 @@ impl Process {
             line.split_whitespace().next()?.parse::<u64>().ok()
         };
         let published = state.published();
+        let reloads = &state.reloads;
+        let last = Duration::from_millis(reloads.last_effective_ms.load(Ordering::Relaxed));
         Self {
             pid: std::process::id(),
             uptime_seconds: state.facts.started.elapsed().unwrap_or_default().as_secs(),
@@ -253,6 +347,16 @@ impl Process {
             live_generations: state.live_generations.load(Ordering::Relaxed),
             longest_control_turn_ns: state.longest_control_turn.load(Ordering::Relaxed),
             objects: published.objects.len(),
+            objects_rejected: published
+                .objects
+                .iter()
+                .filter(|object| !object.errors.is_empty())
+                .count(),
+            object_rejections: published.rejections,
+            config_reloads: reloads.effective.load(Ordering::Relaxed),
+            config_last_reload_success: last.as_secs_f64(),
+            config_reload_failures: reloads.failures.load(Ordering::Relaxed),
+            config_apply_seconds: reloads.apply.times().into(),
             conflicts: published.conflicts.len(),
             conflict_changes: published.conflict_changes,
             resident_bytes: number("VmRSS:").map(|kib| kib * 1024),

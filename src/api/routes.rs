@@ -170,6 +170,14 @@ impl Answers {
             Endpoint::Certificate(name) => not_found("certificate", &name),
             Endpoint::Generation => {
                 drop(published);
+                let (instance, wanted) = (&*facts.instance, params.get("instance"));
+                if !wanted.is_empty() && wanted != instance {
+                    let text = format!(
+                        "this is the instance {instance} and not {wanted}: the proxy was restarted, and generations \
+                         begin anew"
+                    );
+                    return Ok(message(StatusCode::CONFLICT, &text));
+                }
                 json(&Generations::ask(&self.state, params).await?)
             }
             Endpoint::Providers => json(&super::providers::providers(&self.state)),

@@ -1,18 +1,20 @@
 //! What the API answers from: facts that never change, the published configuration, and how far each shard is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::goal::Sources;
 use super::overview::named_entry_point;
 use crate::config::statics::StaticConfig;
 use crate::exchange::EntryPointSettings;
 use crate::observe::counters::Counters;
-use crate::plan::{Position, Published};
+use crate::observe::reloads::Reloads;
+use crate::plan::{Position, ProviderState, Published};
 
 /// What the process is and was started with.
 #[derive(Clone, Debug)]
@@ -88,6 +90,10 @@ pub(super) fn random_hex() -> std::io::Result<Box<str>> {
 pub struct ApiState {
     pub(super) facts: ApiFacts,
     current: ArcSwap<Current>,
+    /// Wakes those who wait for a newer one.
+    renewed: watch::Sender<()>,
+    /// The providers that can be asked, once they run.
+    sources: OnceLock<Sources>,
     /// What each shard counts.
     pub(super) counters: Arc<[Arc<Counters>]>,
     /// The newest generation that each shard has applied.
@@ -98,6 +104,8 @@ pub struct ApiState {
     pub(super) longest_control_turn: AtomicU64,
     /// Generations that somebody still uses, the newest included.
     pub(super) live_generations: AtomicUsize,
+    /// What changes come to in numbers. Written by the control thread.
+    pub reloads: Reloads,
 }
 
 /// A published configuration and since when its providers are where they are.
@@ -122,9 +130,12 @@ impl ApiState {
                 .map(|_| AtomicU64::new(generation))
                 .collect(),
             counters,
+            renewed: watch::Sender::default(),
+            sources: OnceLock::new(),
             effective: watch::Sender::new(generation),
             longest_control_turn: AtomicU64::new(0),
             live_generations: AtomicUsize::new(0),
+            reloads: Reloads::default(),
         }
     }
 
@@ -132,10 +143,43 @@ impl ApiState {
     /// without a new generation.
     pub fn publish(&self, published: Arc<Published>) {
         let before = self.current.load();
+        let failures = failures(&before.published, &published);
+        self.reloads.failures.fetch_add(failures, Ordering::Relaxed);
         self.current.store(Arc::new(Current {
             positions: positions(&published, &before.positions),
             published,
         }));
+        self.renewed.send_replace(());
+    }
+
+    /// Tells which providers can be asked how far they are. Called once.
+    pub fn set_sources(&self, sources: Sources) {
+        let _ = self.sources.set(sources);
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        static NONE: Sources = Sources {
+            stores: Vec::new(),
+            file: None,
+        };
+        self.sources.get().unwrap_or(&NONE)
+    }
+
+    /// Waits until a provider's state of this number is published, and returns the generation that has it.
+    pub(super) async fn published_with(&self, provider: &str, number: u64) -> u64 {
+        let mut renewed = self.renewed.subscribe();
+        loop {
+            let published = self.published();
+            let known = published.providers.iter();
+            if known
+                .filter(|known| *known.name == *provider)
+                .any(|known| known.position.number >= number)
+            {
+                return published.generation;
+            }
+            // The sender lives in `self`.
+            let _ = renewed.changed().await;
+        }
     }
 
     /// Notes which generation a shard has applied, and wakes who waited for it. Called by the control thread;
@@ -184,13 +228,24 @@ impl ApiState {
             .map(|generation| generation.load(Ordering::Acquire))
     }
 
-    /// Returns once every shard has applied `generation`, or after `timeout`.
-    pub(super) async fn wait(&self, generation: u64, timeout: Duration) {
+    /// Returns once every shard has applied `generation`.
+    pub(super) async fn wait(&self, generation: u64) {
         let mut effective = self.effective.subscribe();
-        let reached = effective.wait_for(|effective| *effective >= generation);
-        // The sender lives in `self`, so the only other end of waiting is the time.
-        let _ = tokio::time::timeout(timeout, reached).await;
+        // The sender lives in `self`.
+        let _ = effective
+            .wait_for(|effective| *effective >= generation)
+            .await;
     }
+}
+
+/// How many providers have another reason than before why their source cannot be read.
+fn failures(before: &Published, now: &Published) -> u64 {
+    let is_new = |now: &&ProviderState| {
+        let mut known = before.providers.iter();
+        let known = known.find(|known| known.name == now.name);
+        now.error.is_some() && known.is_none_or(|known| known.error != now.error)
+    };
+    now.providers.iter().filter(is_new).count() as u64
 }
 
 fn positions(

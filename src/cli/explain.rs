@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::http_get::{Endpoint, block_on, get};
+use super::http_get::{Endpoint, block_on, form, get};
 use crate::config::statics::{Disk, Loaded, Source as Origin, load};
 use crate::control::planning::plan_once;
 use crate::control::settings;
@@ -199,19 +199,6 @@ async fn ask(api: &str, question: &Question, json: bool) -> Result<(String, bool
     }
 }
 
-/// One parameter of a query, percent-encoded.
-fn form(name: &str, value: &str) -> String {
-    let mut text = format!("{name}=");
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,13 +274,5 @@ mod tests {
             ..args("http://a/")
         };
         assert!(question(&args).unwrap_err().contains("no colon"));
-    }
-
-    #[test]
-    fn parameters_are_percent_encoded() {
-        assert_eq!(
-            form("url", "http://a/?x=1&y"),
-            "url=http%3A%2F%2Fa%2F%3Fx%3D1%26y"
-        );
     }
 }

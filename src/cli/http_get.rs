@@ -117,6 +117,19 @@ async fn exchange(endpoint: &Endpoint, path: &str) -> Result<Answer, String> {
     })
 }
 
+/// One parameter of a query, percent-encoded.
+pub fn form(name: &str, value: &str) -> String {
+    let mut text = format!("{name}=");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
 /// Runs a command's asynchronous part on a runtime of its own.
 ///
 /// # Errors
@@ -168,6 +181,14 @@ mod tests {
         assert!(
             error.contains("cannot connect") && error.contains("/x"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn parameters_are_percent_encoded() {
+        assert_eq!(
+            form("url", "http://a/?x=1&y"),
+            "url=http%3A%2F%2Fa%2F%3Fx%3D1%26y"
         );
     }
 }

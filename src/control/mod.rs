@@ -43,7 +43,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
-use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState, RestServer};
+use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState, RestServer, Sources};
 use crate::config::statics::{Loaded, StaticConfig};
 use crate::exchange::MAX_ENTRY_POINTS;
 use crate::io::open_files;
@@ -54,6 +54,7 @@ use crate::plan::{Planner, Published};
 use crate::provider::file::FileProvider;
 use crate::provider::http::{HttpProvider, Trigger};
 use crate::provider::internal;
+use crate::provider::kv::session::KvProvider;
 use crate::provider::rest::RestProvider;
 use crate::router::mailbox::Wake;
 use broadcast::Broadcast;
@@ -131,9 +132,15 @@ fn start(
     let worker = PlanWorker::start(settings::watcher(config), planner, emit).map_err(no_thread)?;
     let rest = start_rest(config, &worker)?;
     // Ends with this function: they say what they know until the proxy has drained.
-    let _stores = stores::start(config, &worker).map_err(no_thread)?;
+    let stores = stores::start(config, &worker).map_err(no_thread)?;
     let file = start_providers(config, &addresses, &worker).map_err(no_thread)?;
     let _http = start_http(config, &worker)?;
+    if let Some((_, api)) = &api {
+        api.set_sources(Sources {
+            stores: stores.iter().map(KvProvider::source).collect(),
+            file: file.as_ref().map(FileProvider::source),
+        });
+    }
     let team = shards::start(
         &TeamSettings {
             config,
@@ -175,6 +182,7 @@ fn start(
             on_ready,
             forgotten: VecDeque::new(),
             unconfirmed: VecDeque::new(),
+            applying: VecDeque::new(),
         };
         serving.run(stop).await
     });

@@ -38,6 +38,8 @@ pub struct Outcome {
     pub all_reported: bool,
     /// What it changed, as JSON for the log, if anybody wants to read that.
     pub logged: Option<String>,
+    /// When planning it began.
+    pub began: Instant,
 }
 
 /// The running worker. It ends once every clone of [`PlanWorker::updates`] is gone.
@@ -101,6 +103,7 @@ pub fn plan_once(settings: PlanSettings, updates: impl IntoIterator<Item = Updat
         planned,
         all_reported: true,
         logged: None,
+        began: now,
     }
 }
 
@@ -161,7 +164,8 @@ impl<E: FnMut(Outcome)> Worker<E> {
     }
 
     fn plan(&mut self, queue: &Receiver<Update>) {
-        let change = self.watcher.take_due(Instant::now());
+        let began = Instant::now();
+        let change = self.watcher.take_due(began);
         let all_reported = self.watcher.all_reported();
         let newly_ready = all_reported && !self.ready;
         let is_served = self.ready;
@@ -185,6 +189,7 @@ impl<E: FnMut(Outcome)> Worker<E> {
             planned,
             all_reported,
             logged,
+            began,
         });
         if has_many_objects {
             memory::return_freed();

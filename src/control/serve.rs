@@ -43,7 +43,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long after `Stop` shards may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most changes whose text is kept until they are effective; while a shard is stuck, older ones are not logged.
+/// Most changes whose text and time are kept until they are effective; while a shard is stuck, older ones are neither
+/// logged nor timed.
 const MAX_UNCONFIRMED: usize = 64;
 
 /// An entry point as the control thread sees it.
@@ -96,6 +97,8 @@ pub struct Serving<L> {
     pub forgotten: VecDeque<(u64, NameId)>,
     /// What changed with a generation, as JSON, until that is effective; empty unless the log's level is debug.
     pub unconfirmed: VecDeque<(u64, String)>,
+    /// When planning a generation began that is not effective yet.
+    pub applying: VecDeque<(u64, Instant)>,
 }
 
 /// Told where the entry points listen.
@@ -219,6 +222,7 @@ impl<L: Lookup> Serving<L> {
             planned,
             all_reported,
             logged,
+            began,
         } = outcome;
         for message in &planned.log {
             log_message(message);
@@ -240,6 +244,10 @@ impl<L: Lookup> Serving<L> {
         if let Some(changes) = planned.change {
             tracing::debug!(generation, "Configuration sent to shards");
             self.broadcast.apply(&changes, now);
+            if self.applying.len() >= MAX_UNCONFIRMED {
+                self.applying.pop_front();
+            }
+            self.applying.push_back((generation, began));
         }
         for (name, _) in planned.names_removed {
             self.resolver.remove(name);
@@ -261,6 +269,15 @@ impl<L: Lookup> Serving<L> {
             .pop_front_if(|(generation, _)| *generation <= effective)
         {
             self.broadcast.forget_name(name, now);
+        }
+        while let Some((_, began)) = self
+            .applying
+            .pop_front_if(|(generation, _)| *generation <= effective)
+        {
+            if let Some(api) = &self.api {
+                api.reloads.note_effective();
+                api.reloads.apply.note(now.saturating_duration_since(began));
+            }
         }
         while let Some((generation, config)) = self
             .unconfirmed

@@ -271,6 +271,7 @@ fn build(
         on_ready: None,
         forgotten: VecDeque::new(),
         unconfirmed: VecDeque::new(),
+        applying: VecDeque::new(),
     }
 }
 

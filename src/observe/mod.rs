@@ -5,3 +5,4 @@ pub mod access_log;
 pub mod counters;
 pub mod format;
 pub mod record;
+pub mod reloads;

@@ -316,6 +316,7 @@ impl Planner {
 
     fn finish(&mut self, mut pass: Pass) -> Planned {
         let turnover = self.identities.turnover();
+        self.count_rejections(&pass.log);
         self.publish_conflicts(&mut pass.log);
         let change = pass.is_snapshot_changed.then(|| {
             self.snapshot.generation += 1;
@@ -335,6 +336,13 @@ impl Planner {
             log: pass.log,
             work: pass.work,
         }
+    }
+
+    /// Counts the objects that a log tells to be not in force as configured.
+    fn count_rejections(&mut self, log: &[Message]) {
+        let bad = log.iter().filter(|message| message.level < Level::Info);
+        let objects: BTreeSet<_> = bad.map(|message| (message.kind, &message.name)).collect();
+        self.published.rejections += objects.len() as u64;
     }
 
     /// Publishes what is defined more than once, and says so where that has changed.

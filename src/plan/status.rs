@@ -28,6 +28,8 @@ pub struct Published {
     pub conflicts: Arc<[NameConflict]>,
     /// How often a conflict has begun, changed or ended since the start.
     pub conflict_changes: u64,
+    /// How often an object was not, or not quite, in force as configured since the start; each reason counts anew.
+    pub rejections: u64,
 }
 
 /// An object's status (Traefik: same words).

@@ -141,8 +141,8 @@ impl Watcher {
         self.providers.values().filter_map(Provider::due).min()
     }
 
-    /// The difference that the slots due by `now` make to what is in force, if they make one. What it
-    /// returns counts as in force from then on.
+    /// The difference that the slots due by `now` make to what is in force: to objects, or only to how far providers
+    /// are. What it returns counts as in force from then on.
     pub fn take_due(&mut self, now: Instant) -> Option<MergedChange> {
         if !self.may_leave() {
             return None;
@@ -217,12 +217,14 @@ impl Provider {
     }
 
     /// Puts the slot's content into force, adding what it changes to `changes`. Returns whether the
-    /// provider's error changed or it reported for the first time.
+    /// provider's state changed otherwise: its position, its error, or that it has reported.
     fn take(&mut self, name: &Arc<str>, changes: &mut Vec<ObjectChange>) -> bool {
         let taken = self.slot.take();
         let mut changed = self.state.error != taken.error;
         self.state.error = taken.error;
         if let Some(position) = taken.position {
+            // Who waits for it wants to know, also if it changed nothing.
+            changed |= self.state.position != position;
             self.state.position = position;
         }
         match taken.content {

@@ -120,6 +120,15 @@ impl<'k> Place<'k> {
 }
 
 impl Nowhere {
+    /// Whether such a key is worth telling.
+    pub const fn is_problem(self, has_value: bool) -> bool {
+        match self {
+            Self::Alias => false,
+            Self::AboveObjects => has_value,
+            _ => true,
+        }
+    }
+
     /// What to tell about such a key; nothing if it is harmless.
     pub fn problem(self, key: &[u8], has_value: bool) -> Option<ObjectError> {
         let text = String::from_utf8_lossy(key);

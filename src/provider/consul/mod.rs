@@ -166,6 +166,8 @@ impl Consul {
 impl Store for Consul {
     type Watch = ConsulWatch;
 
+    const HAS_REVISIONS: bool = true;
+
     async fn connect(&mut self) -> Result<(), StoreError> {
         let count = self.settings.endpoints.len();
         let Some(endpoint) = self.settings.endpoints.get(self.next % count.max(1)) else {

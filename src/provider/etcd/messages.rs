@@ -43,6 +43,12 @@ pub struct RangeRequest {
     /// The revision to read at; 0 means the newest.
     #[prost(int64, tag = "4")]
     pub revision: i64,
+    /// Whether keys come without their values.
+    #[prost(bool, tag = "8")]
+    pub keys_only: bool,
+    /// Only keys that were written last at this revision or later come; all of the range are counted.
+    #[prost(int64, tag = "10")]
+    pub min_mod_revision: i64,
 }
 
 /// The answer to [`RangeRequest`].
@@ -57,6 +63,9 @@ pub struct RangeResponse {
     /// Whether there is more than the limit let through.
     #[prost(bool, tag = "3")]
     pub more: bool,
+    /// How many keys the range has.
+    #[prost(int64, tag = "4")]
+    pub count: i64,
 }
 
 /// What a client says on `etcdserverpb.Watch/Watch`.

@@ -11,7 +11,9 @@ use super::messages::{
     KeyValue, RangeRequest, RangeResponse, WatchCreateRequest, WatchDemand, WatchRequest,
 };
 use super::watch::{EtcdWatch, Opening};
-use crate::provider::kv::store::{Failure, Listing, Pair, Revision, Scope, Store, StoreError};
+use crate::provider::kv::store::{
+    Confirmed, Failure, Listing, Pair, Revision, Scope, Store, StoreError,
+};
 
 /// What a page of a listing should come to: well below the 4 MiB at which gRPC proxies between us and etcd stop.
 pub(super) const PAGE_BYTES: usize = 2 << 20;
@@ -92,6 +94,7 @@ impl EtcdStore {
             range_end,
             limit: self.page_keys,
             revision: at.map_or(0, |at| signed(at.0)),
+            ..RangeRequest::default()
         };
         let mut listing = None;
         loop {
@@ -132,6 +135,68 @@ impl EtcdStore {
         });
         self.cluster = listing.store_id;
         Ok(listing)
+    }
+
+    /// One read of the newest state, and which state that is.
+    async fn read(
+        &mut self,
+        scope: Scope<'_>,
+        request: RangeRequest,
+    ) -> Result<(RangeResponse, Listing), StoreError> {
+        let connection = self.connection()?;
+        let answer = connection.range(request).await;
+        let response = answer
+            .map_err(|status| connection.error(&format!("reading {}", told(scope)), &status))?;
+        let Some(header) = &response.header else {
+            return Err(connection.unavailable("an answer without header"));
+        };
+        let listing = Listing {
+            revision: Revision(header.revision.unsigned_abs()),
+            store_id: Some(header.cluster_id),
+        };
+        Ok((response, listing))
+    }
+
+    async fn confirm_range(
+        &mut self,
+        scope: Scope<'_>,
+        since: Revision,
+        keys: usize,
+        wanted: Revision,
+    ) -> Result<Confirmed, StoreError> {
+        let (mut key, range_end) = range(scope);
+        // One key of the range costs the server nothing; it is one that the user may read.
+        let one = RangeRequest {
+            key: key.clone(),
+            limit: 1,
+            keys_only: true,
+            ..RangeRequest::default()
+        };
+        let (_, now) = self.read(scope, one).await?;
+        if now.revision < wanted {
+            return Ok(Confirmed::Behind);
+        }
+        if matches!(scope, Scope::Prefix(_)) {
+            // The prefix itself is no key below it.
+            key.push(0);
+        }
+        // Every key is older than `since`, and there are as many as then: they are the same. (A deleted key would be
+        // missing, one that was made anew would be younger.)
+        let younger = RangeRequest {
+            key,
+            range_end,
+            limit: 1,
+            revision: 0,
+            keys_only: true,
+            min_mod_revision: signed(since.0.saturating_add(1)),
+        };
+        let (found, listing) = self.read(scope, younger).await?;
+        let is_same = found.kvs.is_empty() && usize::try_from(found.count) == Ok(keys);
+        Ok(if is_same {
+            Confirmed::Same(listing)
+        } else {
+            Confirmed::Other
+        })
     }
 
     async fn open_watch(
@@ -181,6 +246,8 @@ impl EtcdStore {
 impl Store for EtcdStore {
     type Watch = EtcdWatch;
 
+    const HAS_REVISIONS: bool = true;
+
     async fn connect(&mut self) -> Result<(), StoreError> {
         self.connection = None;
         let count = self.settings.endpoints.len();
@@ -225,6 +292,17 @@ impl Store for EtcdStore {
 
     async fn watch(&mut self, scope: Scope<'_>, after: Revision) -> Result<EtcdWatch, StoreError> {
         let result = self.open_watch(scope, after).await;
+        result.map_err(|error| self.noted(error))
+    }
+
+    async fn confirm(
+        &mut self,
+        scope: Scope<'_>,
+        since: Revision,
+        keys: usize,
+        wanted: Revision,
+    ) -> Result<Confirmed, StoreError> {
+        let result = self.confirm_range(scope, since, keys, wanted).await;
         result.map_err(|error| self.noted(error))
     }
 }

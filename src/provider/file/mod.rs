@@ -12,6 +12,7 @@
 //! Deviations from Traefik: a directory's unreadable file keeps its own last good objects and does not
 //! stop the others; subdirectories are watched as well; templates are not supported yet.
 
+mod ask;
 pub mod reader;
 pub mod source;
 pub mod watch;
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use ask::Asked;
+pub use ask::{FileAnswer, FileSource, digest};
 use reader::{Look, Reader};
 pub use source::Source;
 use source::has_known_extension;
@@ -66,6 +69,7 @@ pub struct FileProvider {
 
 enum Message {
     Event(WatchEvent),
+    Ask(Asked),
     Reread,
     Stop,
 }
@@ -100,6 +104,11 @@ impl FileProvider {
             messages,
             thread: Some(thread),
         })
+    }
+
+    /// Whom to ask about a file.
+    pub fn source(&self) -> FileSource {
+        FileSource::new(self.messages.clone())
     }
 
     /// Reads everything again, whatever the watch says (SIGHUP).
@@ -157,9 +166,11 @@ impl<S: Fn(Update)> Worker<S> {
             };
             // One look for all that has happened by now.
             let mut worth_a_look = first.is_none();
+            let mut questions = Vec::new();
             for message in first.into_iter().chain(inbox.try_iter()) {
                 match message {
                     Message::Event(event) => worth_a_look |= self.note(event),
+                    Message::Ask(asked) => questions.push(asked),
                     Message::Reread => force = true,
                     Message::Stop => return,
                 }
@@ -167,6 +178,10 @@ impl<S: Fn(Update)> Worker<S> {
             if worth_a_look || force || again.is_some_and(|at| at <= Instant::now()) {
                 again = self.look(force);
                 force = false;
+            }
+            for asked in questions {
+                let found = self.source.find();
+                asked.answer(&self.source, &found, &self.reader, self.number);
             }
         }
     }

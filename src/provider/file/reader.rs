@@ -21,7 +21,7 @@ use std::{fs, io};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::source::{FileIdentity, Found, FoundFile};
-use crate::config::dynamic::{self, Declared, Decoded, ObjectKey, Reading};
+use crate::config::dynamic::{self, Declared, Decoded, ObjectKey, Reading as Edit};
 use crate::config::format::{Format, SyntaxError};
 use crate::config::v1;
 use crate::watcher::{Entry, Objects, Payload};
@@ -68,6 +68,17 @@ struct FileState {
     present: bool,
 }
 
+/// What has become of a file's present content.
+#[derive(Debug)]
+pub enum Reading {
+    /// This content was taken in.
+    Taken(Vec<u8>),
+    /// This content is refused as a whole, for this reason.
+    Refused(Vec<u8>, String),
+    /// The content has not been judged yet, or cannot be read.
+    Pending,
+}
+
 /// What a look found out.
 #[derive(Debug, Default)]
 pub struct Look {
@@ -86,7 +97,7 @@ impl Look {
 /// What a file's present content is.
 enum Content {
     Same,
-    Good(Reading),
+    Good(Edit),
     Doubtful(Doubt),
 }
 
@@ -149,6 +160,23 @@ impl Reader {
         self.judge_sight(found, now, &mut look);
         self.give_out(&changed, reads, &mut look);
         look
+    }
+
+    /// What has become of a file as it is now. Reads it.
+    pub fn reading(&self, file: &FoundFile) -> Reading {
+        let Some(state) = self.files.get(&file.path) else {
+            return Reading::Pending;
+        };
+        if state.identity != Some(file.identity) || state.doubtful_since.is_some() {
+            return Reading::Pending;
+        }
+        match read(&file.real_path) {
+            Ok(bytes) if state.content == Some(hash_of(&bytes)) => match &state.error {
+                Some(reason) => Reading::Refused(bytes, reason.clone()),
+                None => Reading::Taken(bytes),
+            },
+            _ => Reading::Pending,
+        }
     }
 
     /// Hash over all files' contents, for the update's position.
@@ -455,12 +483,7 @@ impl FileState {
         }
     }
 
-    fn accept(
-        &mut self,
-        path: &Path,
-        reading: Reading,
-        changed: Option<&mut FxHashSet<ObjectKey>>,
-    ) {
+    fn accept(&mut self, path: &Path, reading: Edit, changed: Option<&mut FxHashSet<ObjectKey>>) {
         self.good.apply(reading, changed);
         for warning in &self.good.warnings {
             tracing::warn!(providerName = "file", "{}:{warning}", path.display());
@@ -524,9 +547,9 @@ pub fn decode_text(
 }
 
 /// The same for a text that may be an edit of the one that `good` is the reading of.
-fn read_text_again(path: &Path, text: &str, good: &Decoded) -> Result<Reading, FileError> {
+fn read_text_again(path: &Path, text: &str, good: &Decoded) -> Result<Edit, FileError> {
     let format = format_of(path, text)?;
-    let former = v1::decode_text(format, text).map(|decoded| decoded.map(Reading::from));
+    let former = v1::decode_text(format, text).map(|decoded| decoded.map(Edit::from));
     former
         .unwrap_or_else(|| good.read_again(format, text))
         .map_err(FileError::Syntax)

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::flip::Alias;
 use super::image::Limits;
 use super::in_force::InForce;
+use super::look::{Found, Lookout, Watched};
 use super::session::SessionSettings;
 use super::store::{Event, Failure, Listing, Revision, Scope, Store, StoreError, Watch};
 use super::tree::{Candidate, other_spelling, prefix_of, trim_root};
@@ -69,6 +70,7 @@ pub(super) struct Driver<S: Store> {
     pub(super) alias: Alias,
     /// The alias key that was found in the root, while it exists.
     pub(super) alias_in_root: Option<String>,
+    pub(super) lookout: Lookout,
 }
 
 /// A listing of the configured root.
@@ -99,6 +101,7 @@ impl<S: Store> Driver<S> {
             outage: None,
             alias: Alias::default(),
             alias_in_root: None,
+            lookout: Lookout::default(),
         }
     }
 
@@ -207,15 +210,33 @@ impl<S: Store> Driver<S> {
             } else {
                 Phase::Held
             });
-            let event = watch.next().await?;
+            let watched = [Watched {
+                scope: Scope::Prefix(prefix),
+                since: self.in_force.borrow().revision(),
+                keys: self.in_force.borrow().keys(),
+            }];
+            let seen = self.settings.seen.clone();
+            let event = tokio::select! {
+                biased;
+                event = watch.next() => Some(event?),
+                found = self.lookout.look(&seen, &mut self.store, &watched), if listed.is_accepted => {
+                    match found? {
+                        Found::Same(now) if self.in_force.borrow().recognises(&now) => {
+                            self.in_force.borrow_mut().advance(now.revision);
+                            continue;
+                        }
+                        _ => None,
+                    }
+                }
+            };
             if !listed.is_accepted {
-                if matches!(event, Event::Progress(_)) {
+                if matches!(event, Some(Event::Progress(_))) {
                     continue;
                 }
                 sleep(HELD_PAUSE).await;
             } else {
                 match event {
-                    Event::Transaction { revision, changes } => {
+                    Some(Event::Transaction { revision, changes }) => {
                         if self.is_taken_over(&changes, prefix) {
                             return Ok(None);
                         }
@@ -229,11 +250,11 @@ impl<S: Store> Driver<S> {
                             continue;
                         }
                     }
-                    Event::Progress(revision) => {
+                    Some(Event::Progress(revision)) => {
                         self.in_force.borrow_mut().advance(revision);
                         continue;
                     }
-                    Event::Unknown => {}
+                    Some(Event::Unknown) | None => {}
                 }
             }
             match self.list_root().await? {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use super::store::{
-    Change, Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch,
+    Change, Confirmed, Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch,
 };
 
 /// How many states a watch goes back that repeats what was seen.
@@ -25,6 +25,8 @@ pub enum Asked {
     List(String),
     /// To watch this prefix or key after this state.
     Watch(String, u64),
+    /// Whether this prefix or key is as it was.
+    Confirm(String),
 }
 
 /// The store behind every [`FakeStore`] that was made of it.
@@ -54,6 +56,10 @@ struct World {
     keys_lag: bool,
     /// Whether watches only ever say that something has changed.
     is_vague: bool,
+    /// Whether watches do not tell how far the store is.
+    is_silent: bool,
+    /// Whether questions for differences find one that there is not.
+    is_wrong: bool,
     asked: Vec<Asked>,
 }
 
@@ -72,6 +78,8 @@ impl Default for World {
             repeats: false,
             keys_lag: false,
             is_vague: false,
+            is_silent: false,
+            is_wrong: false,
             asked: Vec::new(),
         }
     }
@@ -212,6 +220,16 @@ impl Fake {
         self.change(|world| world.is_vague = true);
     }
 
+    /// Lets watches not tell how far the store is, as etcd's do for ten minutes.
+    pub fn set_silent(&self) {
+        self.change(|world| world.is_silent = true);
+    }
+
+    /// Lets questions for differences find one that there is not.
+    pub fn set_wrong(&self) {
+        self.change(|world| world.is_wrong = true);
+    }
+
     /// What was asked since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.world.borrow_mut().asked)
@@ -277,6 +295,42 @@ fn is_in(scope: &str, is_prefix: bool, key: &[u8]) -> bool {
 
 impl Store for FakeStore {
     type Watch = FakeWatch;
+
+    const HAS_REVISIONS: bool = true;
+
+    async fn confirm(
+        &mut self,
+        scope: Scope<'_>,
+        since: Revision,
+        keys: usize,
+        wanted: Revision,
+    ) -> Result<Confirmed, StoreError> {
+        tokio::task::yield_now().await;
+        let (name, is_prefix) = parts(scope);
+        let mut world = self.fake.world.borrow_mut();
+        world.asked.push(Asked::Confirm(name.clone()));
+        world.check(self.connection)?;
+        let revision = Revision(world.revision());
+        if revision < wanted {
+            return Ok(Confirmed::Behind);
+        }
+        let part = |revision: u64| {
+            let mut state = world.state_at(revision);
+            let is_itself = |key: &[u8]| is_prefix && key == name.as_bytes();
+            state.retain(|key, _| is_in(&name, is_prefix, key) && !is_itself(key));
+            state
+        };
+        let (before, now) = (part(since.0), part(revision.0));
+        assert_eq!(keys, before.len(), "the session counts its keys");
+        Ok(if before == now && !world.is_wrong {
+            Confirmed::Same(Listing {
+                revision,
+                store_id: world.id,
+            })
+        } else {
+            Confirmed::Other
+        })
+    }
 
     async fn connect(&mut self) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
@@ -389,7 +443,7 @@ impl Watch for FakeWatch {
                     }));
                 }
             }
-            (*seen > first).then_some(Ok(Event::Progress(Revision(*seen))))
+            (*seen > first && !world.is_silent).then_some(Ok(Event::Progress(Revision(*seen))))
         };
         fake.until(next).await
     }

@@ -13,6 +13,7 @@ use std::pin::pin;
 use super::alias;
 use super::drive::{Driver, Phase, load};
 use super::image::Limits;
+use super::look::{Found, Watched};
 use super::session::AliasSettings;
 use super::store::{Event, Listing, Revision, Scope, Store, StoreError, Watch};
 use super::tree::{Candidate, other_spelling, prefix_of, trim_root};
@@ -27,6 +28,8 @@ pub(super) struct Alias {
     seen: Option<Revision>,
     /// A write whose tree is not in force yet.
     flip: Option<Flip>,
+    /// Whether the key exists in that state.
+    exists: bool,
     /// The value whose tree is in force, unless the alias names another by now that is not taken.
     in_force: Option<String>,
     /// Up to this state what is in force is what the alias names; its earlier writes need no listing.
@@ -90,6 +93,9 @@ impl<S: Store> Driver<S> {
             }
             self.recovered();
             self.enter(Phase::Watching);
+            let prefix = tree.as_ref().map(|(_, prefix)| prefix.clone());
+            let watched = self.watched(key, prefix.as_deref());
+            let seen = self.settings.seen.clone();
             let in_tree = async {
                 match &mut tree {
                     Some((watch, _)) => watch.next().await,
@@ -101,11 +107,42 @@ impl<S: Store> Driver<S> {
                 biased;
                 event = watch.next() => self.alias_event(key, event?).await?,
                 event = in_tree => {
-                    let prefix = tree.as_ref().map(|(_, prefix)| prefix.clone()).unwrap_or_default();
-                    self.tree_event(key, event?, &prefix).await?;
+                    let prefix = prefix.as_deref().unwrap_or_default();
+                    self.tree_event(key, event?, prefix).await?;
                 }
+                found = self.lookout.look(&seen, &mut self.store, &watched) => match found? {
+                    Found::Same(now) if self.in_force.borrow().recognises(&now) => {
+                        self.alias.seen = self.alias.seen.max(Some(now.revision));
+                        let mut in_force = self.in_force.borrow_mut();
+                        if prefix.is_some() {
+                            in_force.advance(now.revision);
+                        }
+                        in_force.dealt_with(now.revision);
+                    }
+                    _ => self.read_alias(key).await?,
+                },
             }
         }
+    }
+
+    /// What is watched, and up to where it is known. What an event of the alias says is dealt with by now.
+    fn watched<'a>(&self, key: &'a str, tree: Option<&'a str>) -> Vec<Watched<'a>> {
+        let in_force = self.in_force.borrow();
+        let since = self.alias.seen.unwrap_or_default();
+        if tree.is_none() {
+            in_force.dealt_with(since);
+        }
+        let alias = Watched {
+            scope: Scope::Key(key),
+            since,
+            keys: usize::from(self.alias.exists),
+        };
+        let tree = tree.map(|prefix| Watched {
+            scope: Scope::Prefix(prefix),
+            since: in_force.revision(),
+            keys: in_force.keys(),
+        });
+        [alias].into_iter().chain(tree).collect()
     }
 
     /// Finds out where the alias stands, and returns the state after which to watch it.
@@ -128,6 +165,7 @@ impl<S: Store> Driver<S> {
 
     fn note_flip(&mut self, value: Option<String>, at: Revision) {
         self.alias.seen = Some(at);
+        self.alias.exists = value.is_some();
         self.alias.flip = Some(Flip { value, at });
     }
 

@@ -10,31 +10,18 @@
 //! here: when to connect, list, watch and save (`session`).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::image::{Limits, TooLarge};
 use super::saved::{Header, Saved};
+use super::seen::{MAX_PROBLEMS, Problem, Problems, Seen, Sight};
 use super::store::{Change, Listing, Pair, Revision};
-use super::tree::{Candidate, Tree};
+use super::tree::{Candidate, Tree, prefix_of};
+use crate::config::decode::ObjectError;
 use crate::watcher::{Payload, Position, Update};
 
-/// How many keys that belong to no object are named after a listing.
+/// How many new keys that belong to no object one message names.
 const MAX_TOLD_PROBLEMS: usize = 5;
-
-/// How far a provider has seen its store, for who waits for a revision that changed nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Seen(Arc<Mutex<(Revision, u64)>>);
-
-impl Seen {
-    /// Everything up to this state of the store is in the provider's updates up to this position's number.
-    pub fn get(&self) -> (Revision, u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, revision: Revision, number: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (revision, number);
-    }
-}
 
 /// What does not change while a provider runs.
 #[derive(Clone, Debug)]
@@ -94,6 +81,8 @@ pub(super) struct InForce {
     said: Option<String>,
     /// Grows with what would be saved.
     version: u64,
+    /// What is wrong with keys that belong to no object, as of this version of it.
+    problems: (u64, Arc<Problems>),
 }
 
 impl InForce {
@@ -118,6 +107,7 @@ impl InForce {
             status: Status::default(),
             said: None,
             version: 0,
+            problems: Default::default(),
         }
     }
 
@@ -152,6 +142,11 @@ impl InForce {
     /// Grows whenever there is something new to save.
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How many keys lie below the root in force.
+    pub(super) fn keys(&self) -> usize {
+        self.tree.keys()
     }
 
     /// Whether a connection still leads to the store that is known.
@@ -267,30 +262,47 @@ impl InForce {
         } else {
             self.say((!difference.is_empty()).then_some(Payload::Patch(difference)));
         }
+        self.note_problems();
         self.note_seen(listing.revision);
-        self.tell_problems();
         Ok(())
     }
 
-    /// Names some of the keys that belong to no object.
-    fn tell_problems(&self) {
-        let mut problems = self.tree.problems();
-        let first: Vec<String> = problems
+    /// Notes which keys belong to no object, and names some of those that did not before.
+    fn note_problems(&mut self) {
+        let version = self.tree.problems_version();
+        if self.problems.0 == version {
+            return;
+        }
+        let prefix = prefix_of(&self.root);
+        let first = self.tree.problems().take(MAX_PROBLEMS);
+        let now = Problems {
+            first: first.map(|error| problem(&prefix, &error)).collect(),
+            total: self.tree.problems_total(),
+        };
+        let before = std::mem::replace(&mut self.problems, (version, Arc::new(now))).1;
+        let now = &self.problems.1;
+        let new = now.first.iter();
+        let mut new = new.filter(|problem| !before.first.contains(problem));
+        let told: Vec<String> = new
             .by_ref()
             .take(MAX_TOLD_PROBLEMS)
-            .map(|problem| problem.to_string())
+            .map(|problem| format!("{}: {}", problem.key, problem.text))
             .collect();
-        if !first.is_empty() {
+        let name = &*self.terms.provider;
+        if !told.is_empty() {
             tracing::warn!(
-                providerName = &*self.terms.provider,
-                "below {} are keys that belong to no object: {}{}",
-                self.root,
-                first.join("; "),
-                match problems.count() {
-                    0 => String::new(),
-                    more => format!("; and {more} more"),
-                }
+                providerName = name,
+                "keys that belong to no object: {}{}; there are {} in all",
+                told.join("; "),
+                if new.next().is_some() {
+                    "; and more"
+                } else {
+                    ""
+                },
+                now.total
             );
+        } else if now.total == 0 && before.total > 0 {
+            tracing::info!(providerName = name, "every key belongs to an object now");
         }
     }
 
@@ -315,6 +327,7 @@ impl InForce {
         if !changed.is_empty() {
             self.say(Some(Payload::Patch(changed)));
         }
+        self.note_problems();
         self.note_seen(revision);
         Ok(())
     }
@@ -329,8 +342,19 @@ impl InForce {
         }
     }
 
+    /// Everything up to this state has been dealt with, whatever of it is in force.
+    pub(super) fn dealt_with(&self, revision: Revision) {
+        if self.terms.seen.get().revision < revision {
+            self.note_seen(revision);
+        }
+    }
+
     fn note_seen(&self, revision: Revision) {
-        self.terms.seen.set(revision, self.number);
+        self.terms.seen.set(Sight {
+            revision,
+            number: self.number,
+            problems: Arc::clone(&self.problems.1),
+        });
     }
 
     /// Puts the saved state into force if nothing is. Returns whether it did.
@@ -451,5 +475,15 @@ impl InForce {
             },
             payload,
         });
+    }
+}
+
+/// A problem under its whole key.
+fn problem(prefix: &str, error: &ObjectError) -> Problem {
+    let text = error.to_string();
+    let rest = text.strip_prefix(&error.path).unwrap_or(&text);
+    Problem {
+        key: format!("{prefix}{}", error.path),
+        text: rest.trim_start_matches([':', ' ']).to_owned(),
     }
 }

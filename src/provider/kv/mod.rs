@@ -11,6 +11,7 @@
 //! | [`store`] | what a store must be able to do |
 //! | [`session`] | one provider's life with its store: when to connect, list, watch, wait, save |
 //! | `drive`, `flip`, `in_root` | speaking to the store: the configured root, a root that an alias names, either of them |
+//! | [`seen`], `look` | how far the store was seen; asking it for who waits |
 //! | `in_force` | what is in force, what of the store is believed, what the watcher is told |
 //! | `tree` | the tree in force, and one that may take its place |
 //! | [`saved`] | the tree in force on disk |
@@ -31,7 +32,9 @@ mod flip;
 pub mod image;
 mod in_force;
 pub mod in_root;
+mod look;
 pub mod saved;
+pub mod seen;
 pub mod session;
 pub(crate) mod signals;
 pub mod store;

@@ -26,9 +26,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::drive::Driver;
 use super::image::Limits;
-pub use super::in_force::Seen;
 use super::in_force::{InForce, Terms};
 use super::saved::{self, Saved};
+use super::seen::Seen;
 use super::store::Store;
 use super::tree::{other_spelling, trim_root};
 use crate::watcher::Update;
@@ -75,11 +75,28 @@ pub struct AliasSettings {
 
 /// A running key-value provider; dropping it saves what is in force and ends its thread.
 pub struct KvProvider {
+    source: KvSource,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// A running key-value provider, for who asks how far it is.
+#[derive(Clone, Debug)]
+pub struct KvSource {
+    /// The provider's name.
+    pub name: Arc<str>,
+    /// How far its store was seen.
+    pub seen: Seen,
+    /// Whether its store counts revisions that who writes to it knows.
+    pub has_revisions: bool,
+}
+
 impl KvProvider {
+    /// Whom to ask how far it is.
+    pub fn source(&self) -> KvSource {
+        self.source.clone()
+    }
+
     /// Starts the provider's thread, `ringway-<provider>`. The store is made there.
     ///
     /// # Errors
@@ -93,6 +110,11 @@ impl KvProvider {
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let source = KvSource {
+            name: Arc::clone(&settings.provider),
+            seen: settings.seen.clone(),
+            has_revisions: S::HAS_REVISIONS,
+        };
         let thread = std::thread::Builder::new()
             .name(format!("ringway-{}", settings.provider))
             .spawn(move || {
@@ -104,6 +126,7 @@ impl KvProvider {
                 tokio::task::LocalSet::new().block_on(&runtime, session);
             })?;
         Ok(Self {
+            source,
             stop: Some(stop),
             thread: Some(thread),
         })

@@ -118,10 +118,26 @@ pub enum Scope<'a> {
     Key(&'a str),
 }
 
+/// Whether what is in scope is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// The store itself is not yet at the state that is asked for.
+    Behind,
+    /// Nothing in scope is otherwise than it was, up to this state.
+    Same(Listing),
+    /// Something is; a watch tells or has told what.
+    Other,
+    /// The store cannot tell.
+    Unable,
+}
+
 /// A key-value store. A session calls one method at a time, on its own thread's runtime.
 pub trait Store {
     /// A running watch. Dropping it ends it.
     type Watch: Watch;
+
+    /// Whether its revisions are the store's own, so that who wrote to it can wait for one.
+    const HAS_REVISIONS: bool = false;
 
     /// Connects, or connects anew; what was connected before is dropped.
     fn connect(&mut self) -> impl Future<Output = Result<(), StoreError>>;
@@ -141,6 +157,19 @@ pub trait Store {
         scope: Scope<'_>,
         after: Revision,
     ) -> impl Future<Output = Result<Self::Watch, StoreError>>;
+
+    /// Tells whether what is in scope is still as it was at `since`, when it had `keys` keys (a prefix itself is no key
+    /// below it), in a state not before `wanted`. A key that was written and is as before may count as either.
+    fn confirm(
+        &mut self,
+        scope: Scope<'_>,
+        since: Revision,
+        keys: usize,
+        wanted: Revision,
+    ) -> impl Future<Output = Result<Confirmed, StoreError>> {
+        let _ = (scope, since, keys, wanted);
+        async { Ok(Confirmed::Unable) }
+    }
 }
 
 /// The events of a watch, in order.

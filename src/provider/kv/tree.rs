@@ -52,9 +52,24 @@ impl Tree {
         self.image.read(read);
     }
 
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.image.len()
+    }
+
     /// What is wrong with keys that belong to no object.
     pub(super) fn problems(&self) -> impl Iterator<Item = ObjectError> {
         self.image.problems()
+    }
+
+    /// How many problems there are.
+    pub(super) fn problems_total(&self) -> usize {
+        self.image.problems_total()
+    }
+
+    /// Grows whenever [`Tree::problems`] may have changed.
+    pub(super) fn problems_version(&self) -> u64 {
+        self.image.problems_version()
     }
 
     /// Whether the candidate has the same objects. Decodes both, for which there is seldom need.

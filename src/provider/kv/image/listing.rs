@@ -84,6 +84,7 @@ impl<'i> Listing<'i> {
         let mut fates: Vec<_> = gone.collect();
         fates.extend(self.changed.into_pairs().map(Fate::Set));
         self.image.strays = self.strays;
+        self.image.problems_version += 1;
         Ok(self.image.install(fates, self.tally))
     }
 

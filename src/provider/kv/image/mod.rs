@@ -108,6 +108,8 @@ pub struct Image {
     former: FormerTree,
     /// How many listings have begun.
     listings: u32,
+    /// Grows whenever what is wrong may have changed.
+    problems_version: u64,
 }
 
 /// Keys that belong to no object, and whether they have a value.
@@ -143,6 +145,11 @@ impl Tally {
             Group::Object(_) => &mut self.objects,
             Group::Former(_) => &mut self.former,
         }
+    }
+
+    /// Whether keys of both layouts stand beside each other.
+    const fn is_mixed(&self) -> bool {
+        self.objects > 0 && self.telling > 0
     }
 
     const fn layout(&self) -> Layout {
@@ -198,6 +205,7 @@ impl Image {
             certificates: Certificates::default(),
             former: FormerTree::new(convert),
             listings: 0,
+            problems_version: 0,
         }
     }
 
@@ -265,6 +273,7 @@ impl Image {
             });
         }
         self.limits.check(tally.size)?;
+        self.problems_version += u64::from(!strays.is_empty());
         for (key, stray) in strays {
             match stray {
                 Some(stray) => self.strays.insert(key, stray),
@@ -309,8 +318,7 @@ impl Image {
 
     /// What is wrong with keys that belong to no object; the objects stand nevertheless. There may be as many as keys.
     pub fn problems(&self) -> impl Iterator<Item = ObjectError> {
-        let is_mixed = self.tally.objects > 0 && self.tally.telling > 0;
-        let mixed = is_mixed.then(|| {
+        let mixed = self.tally.is_mixed().then(|| {
             let message = "keys of Traefik 1's layout (frontends, backends) stand beside today's (http, tcp, udp, tls) and \
                            are ignored; keep one layout under this root";
             ObjectError::new("frontends", Position::NONE, message)
@@ -319,6 +327,18 @@ impl Image {
         let strays = strays.filter_map(|(key, (why, has_value))| why.problem(key, *has_value));
         let former = self.former.problems().iter().cloned();
         mixed.into_iter().chain(former).chain(strays)
+    }
+
+    /// How many [`Image::problems`] there are.
+    pub fn problems_total(&self) -> usize {
+        let strays = self.strays.values();
+        let strays = strays.filter(|(why, has_value)| why.is_problem(*has_value));
+        usize::from(self.tally.is_mixed()) + self.former.problems().len() + strays.count()
+    }
+
+    /// Grows whenever [`Image::problems`] may have changed.
+    pub const fn problems_version(&self) -> u64 {
+        self.problems_version
     }
 
     /// Puts changed units into force. `tally` is what there will be.
@@ -347,7 +367,10 @@ impl Image {
             }
         }
         self.units.shrink();
+        let was_mixed = self.tally.is_mixed();
         self.tally = tally;
+        let is_changed = is_former_touched || was_mixed != self.tally.is_mixed();
+        self.problems_version += u64::from(is_changed);
         self.certificates.apply(&certificates);
         after.extend(self.certificates.of(&certificates, &self.units));
         if is_former_touched {

@@ -9,6 +9,7 @@ mod identity;
 mod in_root;
 mod property;
 mod root;
+mod seen;
 mod values;
 
 use std::cell::RefCell;
@@ -22,7 +23,8 @@ use tokio::time::sleep;
 
 use super::fake::{Asked, Fake};
 use super::image::Limits;
-use super::session::{AliasSettings, Seen, SessionSettings, run};
+use super::seen::Seen;
+use super::session::{AliasSettings, SessionSettings, run};
 use super::store::Pair;
 use super::tree::{Candidate, Tree, prefix_of};
 use crate::config::dynamic::{Kind, Object, ObjectKey};

@@ -24,7 +24,7 @@ fn the_first_state_is_a_snapshot_and_changes_are_patches() {
         let view = run.until_rules(&[("b", "B"), ("c", "C")]).await;
         assert_eq!(run.updates_count(), 2, "one transaction is one change");
         assert_eq!(view.position, revision.to_string());
-        assert_eq!(run.seen.get().0.0, revision);
+        assert_eq!(run.seen.get().revision.0, revision);
     });
 }
 
@@ -49,7 +49,7 @@ fn equal_content_and_other_roots_send_nothing_but_are_seen() {
         let last = fake.put("elsewhere", "");
         run.idle().await;
         assert_eq!(run.updates_count(), 1);
-        assert_eq!(run.seen.get().0.0, last);
+        assert_eq!(run.seen.get().revision.0, last);
     });
 }
 
