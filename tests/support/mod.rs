@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod etcd;
+pub mod following;
 pub mod origin;
 pub mod process;
 pub mod proxy;
