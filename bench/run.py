@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import change, change_limits, changes, etcd, inspect, peers, report, scenarios  # noqa: E402
+from harness import change, change_limits, changes, etcd, inspect, peers, report, resync, scenarios  # noqa: E402
 from harness.context import Context  # noqa: E402
 from harness.process import Failure, cores  # noqa: E402
 
@@ -30,15 +30,16 @@ SCENARIOS = {
     "edit_cost": changes.edit_cost,
     "change": change.change,
     "change_limits": change_limits.change_limits,
+    "resync": resync.resync,
     "shards": scenarios.shards,
     "syscalls": inspect.syscalls,
     "flamegraph": inspect.flamegraph,
     "instructions": inspect.instructions,
 }
 # Slow or dependent on tools that few have: by name only.
-ON_REQUEST = {"change", "change_limits", "flamegraph", "instructions"}
+ON_REQUEST = {"change", "change_limits", "resync", "flamegraph", "instructions"}
 # Their results have files of their own.
-CHANGES = {"change", "change_limits"}
+CHANGES = {"change", "change_limits", "resync"}
 
 
 def arguments():
@@ -128,7 +129,7 @@ def main():
         build(options)
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
         chosen, lines = present_peers(options, target)
-        if (version := etcd.version()) and any(name.startswith("change") for name in names):
+        if (version := etcd.version()) and CHANGES.intersection(names):
             lines["etcd"] = version
         facts = machine(lines, options)
         for name, value in facts.items():
@@ -153,7 +154,7 @@ def main():
     print("\n".join(report.checks_table(sections)))
     label = options.name or re.sub(r"[^a-z0-9]+", "-", f"{facts['CPU'].split(',')[0]} {len(cores())} cores".lower()).strip("-")
     if CHANGES.issuperset(names) and not options.name:
-        label += "-change"
+        label += "-resync" if names == ["resync"] else "-change"
     options.results.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", report.markdown(facts, sections)), ("json", report.as_json(facts, sections)),
                          ("svg", report.svg(sections))):

@@ -47,8 +47,12 @@ class Etcd:
         # Debian's 3.4 may not know the last option; a file system in memory makes it a matter of microseconds.
         if b"unsafe-no-fsync" not in Path(BINARY).read_bytes():
             argv.pop()
-        self.process = Process("etcd", argv, LOAD_CORE, context.scratch)
-        context.processes.append(self.process)
+        self.argv, self.context = argv, context
+        self.start()
+
+    def start(self):
+        self.process = Process("etcd", self.argv, LOAD_CORE, self.context.scratch)
+        self.context.processes.append(self.process)
         deadline = time.monotonic() + 15
         while True:
             try:
@@ -60,6 +64,12 @@ class Etcd:
                 if time.monotonic() > deadline:
                     raise Failure(f"etcd does not answer; see {self.process.log}") from None
                 time.sleep(0.05)
+
+    def restart(self):
+        """The same with the same data, at the same address."""
+        self.process.stop()
+        self.context.processes.remove(self.process)
+        self.start()
 
     def __enter__(self):
         return self
@@ -75,12 +85,17 @@ class Etcd:
             self.client.put_all(pairs[at:at + MOST_OPERATIONS])
 
 
-def tree(routes, origin, host, prefix="traefik", condition=""):
-    """The pairs of one router per host and of the service that all of them share; `condition` ends each rule."""
+def tree(routes, origin, host, prefix="traefik", has_services=False, condition=""):
+    """The pairs of one router per host, and of the service that all of them share or of one for each.
+
+    `condition` ends each rule.
+    """
     yield f"{prefix}/http/services/origin/loadBalancer/servers/0/url", f"http://127.0.0.1:{origin}"
     for number in range(routes):
         yield f"{prefix}/http/routers/r{number}/rule", f"Host(`{host(number)}`){condition}"
-        yield f"{prefix}/http/routers/r{number}/service", "origin"
+        yield f"{prefix}/http/routers/r{number}/service", f"s{number}" if has_services else "origin"
+        if has_services:
+            yield f"{prefix}/http/services/s{number}/loadBalancer/servers/0/url", f"http://127.0.0.1:{origin}"
 
 
 def varint(number):
@@ -90,6 +105,28 @@ def varint(number):
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def read_varint(data, at):
+    number = shift = 0
+    while True:
+        number |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            return number, at
+
+
+def revision(answer):
+    """The revision in an answer's header: field 3 of field 1, which comes first."""
+    length, at = read_varint(answer, 1)
+    end = at + length
+    while at < end:
+        # All of the header's fields are numbers.
+        tag, at = read_varint(answer, at)
+        number, at = read_varint(answer, at)
+        if tag == 3 << 3:
+            return number
+    raise Failure(f"no revision in {answer!r}")
 
 
 def field(number, content):
@@ -116,13 +153,17 @@ class Client:
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, b"") + window)
 
     def put(self, key, value):
-        """Writes one pair; returns when etcd has answered."""
-        self.call("/etcdserverpb.KV/Put", put_request(key, value))
+        """Writes one pair; returns the store's revision when etcd has answered."""
+        return revision(self.call("/etcdserverpb.KV/Put", put_request(key, value)))
 
     def put_all(self, pairs):
         """Writes pairs in one transaction."""
         operations = b"".join(field(2, field(2, put_request(key, value))) for key, value in pairs)
         self.call("/etcdserverpb.KV/Txn", operations)
+
+    def compact(self, revision):
+        """Has it forget what was before a revision."""
+        self.call("/etcdserverpb.KV/Compact", b"\x08" + varint(revision))
 
     def call(self, path, message):
         self.stream += 2
@@ -137,7 +178,7 @@ class Client:
             frames += self.frame(0, 0, self.stream, body[:16384])
             body = body[16384:]
         self.socket.sendall(frames + self.frame(0, 1, self.stream, body))
-        answered = False
+        answer = b""
         while True:
             kind, flags, stream, payload = self.next_frame()
             if kind == 6 and not flags & 1:
@@ -147,11 +188,11 @@ class Client:
             elif kind in (3, 7):
                 raise Failure(f"etcd refused {path}: frame {kind}, {payload!r}")
             elif stream == self.stream and kind == 0:
-                answered |= bool(payload)
+                answer += payload
             elif stream == self.stream and kind == 1 and flags & 1:
-                if not answered:
+                if not answer:
                     raise Failure(f"etcd refused {path}: {payload!r}")
-                return
+                return answer[5:]
 
     @staticmethod
     def frame(kind, flags, stream, payload):

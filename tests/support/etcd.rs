@@ -52,6 +52,8 @@ pub struct Etcd {
     cluster: String,
     client_port: u16,
     peer_port: u16,
+    /// Whether it wants users.
+    is_guarded: bool,
     child: Option<Child>,
 }
 
@@ -69,6 +71,20 @@ impl Setup {
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
+    }
+
+    /// With tokens that end after `seconds`: random ones, whose time begins anew with each use, or signed ones, whose
+    /// time does not.
+    pub fn tokens(self, is_signed: bool, seconds: u32) -> Self {
+        if !is_signed {
+            return self
+                .argument("--auth-token-ttl")
+                .argument(&seconds.to_string());
+        }
+        // `{dir}` is known when it starts.
+        self.argument("--auth-token").argument(&format!(
+            "jwt,priv-key={{dir}}/token.key,pub-key={{dir}}/token.pem,sign-method=RS256,ttl={seconds}s"
+        ))
     }
 
     /// With TLS on the client's side, and clients' certificates required.
@@ -97,6 +113,14 @@ impl Setup {
         if self.is_tls {
             certificates::make(directory.path());
         }
+        if self
+            .arguments
+            .iter()
+            .any(|argument| argument.contains("{dir}/token"))
+        {
+            certificates::openssl(directory.path(), "genrsa -out token.key 2048");
+            certificates::openssl(directory.path(), "rsa -in token.key -pubout -out token.pem");
+        }
         let mut etcd = Etcd {
             setup: self,
             directory,
@@ -104,6 +128,7 @@ impl Setup {
             cluster: String::new(),
             client_port: free_port(),
             peer_port: free_port(),
+            is_guarded: false,
             child: None,
         };
         etcd.cluster = format!("test={}", etcd.peer_url());
@@ -158,7 +183,9 @@ impl Etcd {
             .args(["--initial-cluster", &self.cluster])
             .args(["--log-level", "error", "--unsafe-no-fsync"])
             .args(["--max-txn-ops", &MAX_TRANSACTION.to_string()])
-            .args(&self.setup.arguments);
+            .args(self.setup.arguments.iter().map(|argument| {
+                argument.replace("{dir}", self.directory.path().to_str().expect("UTF-8"))
+            }));
         if self.setup.is_tls {
             command
                 .args(["--cert-file", &self.path("server.pem")])
@@ -210,6 +237,56 @@ impl Etcd {
         self.start();
     }
 
+    /// The same as the same cluster, which its identity does not tell from the one before.
+    pub fn empty(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.path("data")).expect("removed");
+        self.start();
+    }
+
+    /// Keeps its present state in a file, for [`Etcd::restore`].
+    pub fn save(&self) {
+        self.ctl(&["snapshot", "save", &self.path("saved")]);
+    }
+
+    /// Stops it, puts what was saved into the place of its data, and starts it again as the same cluster.
+    pub fn restore(&mut self) {
+        self.stop();
+        let data = self.path("data");
+        std::fs::remove_dir_all(&data).expect("removed");
+        self.ctl(&[
+            "snapshot",
+            "restore",
+            &self.path("saved"),
+            "--name",
+            &self.name,
+            "--data-dir",
+            &data,
+            "--initial-cluster",
+            &self.cluster,
+            "--initial-advertise-peer-urls",
+            &self.peer_url(),
+        ]);
+        self.start();
+    }
+
+    /// Wants users from now on: `root`, whom [`Etcd::ctl`] is then, and `reader` with the password `hunter2`, who may
+    /// read below `prefix`.
+    pub fn guard(&mut self, prefix: &str) {
+        for command in [
+            "user add root:secret",
+            "user grant-role root root",
+            "user add reader:hunter2",
+            "role add reading",
+            &format!("role grant-permission --prefix reading read {prefix}"),
+            "user grant-role reader reading",
+            "auth enable",
+        ] {
+            self.ctl(&command.split(' ').collect::<Vec<_>>());
+        }
+        self.is_guarded = true;
+    }
+
     /// Lets it neither run nor die.
     pub fn pause(&self) {
         self.signal("-STOP");
@@ -243,6 +320,9 @@ impl Etcd {
                 .args(["--key", &self.path("client.key")]);
         } else {
             command.args(["--endpoints", &self.endpoint()]);
+        }
+        if self.is_guarded {
+            command.args(["--user", "root:secret"]);
         }
         command.args(arguments);
         command
@@ -309,6 +389,11 @@ impl Etcd {
         let text = self.ctl(&["get", "none", "-w", "json"]);
         let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         json["header"]["revision"].as_u64().expect("a revision")
+    }
+
+    /// `etcdctl` with arguments; whether it succeeded.
+    pub fn tries(&self, arguments: &[&str]) -> bool {
+        self.try_ctl(arguments).status.success()
     }
 
     /// `etcdctl` with arguments; its output.

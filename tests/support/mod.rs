@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod client;
 pub mod consul;
 pub mod etcd;
+pub mod following;
 pub mod nginx;
 pub mod origin;
 pub mod process;

@@ -80,6 +80,17 @@ impl Setup {
         self.file("dynamic.yml", text)
     }
 
+    /// A line of the static configuration, in the place of the one with the same key if there is one.
+    pub fn option(mut self, line: &str) -> Self {
+        let (key, _) = line.split_once(':').expect("a key");
+        let text = self.statics.take().unwrap_or_default();
+        let others = text
+            .lines()
+            .filter(|other| other.split_once(':').is_none_or(|(other, _)| other != key));
+        self.statics = Some(others.chain([line, ""]).collect::<Vec<_>>().join("\n"));
+        self
+    }
+
     pub fn argument(mut self, argument: &str) -> Self {
         let argument = self.fill(argument);
         self.arguments.push(argument);

@@ -24,7 +24,7 @@ mod place;
 
 pub use fold::{eq_fold, folded};
 pub use node::{Content, MAX_DEPTH, Pair, decode, former_tree};
-pub use place::{Former, Nowhere, Place, object_name};
+pub use place::{Former, Nowhere, Place, object_name, prefix_of_object};
 
 #[cfg(test)]
 mod tests;

@@ -163,6 +163,14 @@ impl Nowhere {
     }
 }
 
+/// How the keys begin that belong to the same object as this one and spell it in the same way: up to the slash after its
+/// name. `None` for the object's very key.
+pub fn prefix_of_object(key: &[u8]) -> Option<&[u8]> {
+    let is_end = |at: &usize| key[*at] == b'/' && *at > 0 && key[*at - 1] != b'/';
+    let end = (0..key.len()).filter(is_end).nth(2)?;
+    Some(&key[..=end])
+}
+
 /// A fragment as it counts: of digits it is an index, also where a name stands.
 pub fn object_name(fragment: &str) -> Cow<'_, str> {
     if is_digits(fragment.as_bytes()) {
@@ -180,4 +188,28 @@ pub(super) fn fragments(key: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 pub(super) fn is_digits(fragment: &[u8]) -> bool {
     !fragment.is_empty() && fragment.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_with_an_objects_prefix_belong_to_it(
+            top in "/?(http|HTTP|tls|frontends)/{1,2}(routers|certificates|x|5)/{1,2}(a|0|é|[^/]{1,3})",
+            rest in proptest::collection::vec(any::<u8>(), 0..5),
+            other in "[/a0]{0,4}",
+        ) {
+            let key = [top.as_bytes(), &rest].concat();
+            let place = Place::of(&key);
+            if let (Place::Object(..), Some(prefix)) = (place, prefix_of_object(&key)) {
+                prop_assert!(key.starts_with(prefix));
+                let other = [prefix, other.as_bytes()].concat();
+                prop_assert_eq!(Place::of(&other), place);
+            }
+        }
+    }
 }

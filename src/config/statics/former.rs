@@ -81,9 +81,17 @@ const FORMER: &[(&str, &str)] = &[
     ("tracing.zipkin", "tracing.otlp"),
 ];
 
+/// Traefik 1's choice between etcd's APIs.
+const ETCD_API: &str = "providers.etcd.useAPIV3";
+
 /// What to tell about a key that Traefik 3 has no more; `None` if no version had it.
 pub(super) fn explain(path: &Path<'_>) -> Option<String> {
     let path = path.to_string();
+    if is_at(ETCD_API, &path) {
+        let told = "is a key of Traefik 1: etcd's v2 API is not spoken any more; keep the configuration as v3 keys \
+                    (etcdctl put) and remove it";
+        return Some(told.to_owned());
+    }
     let (_, now) = FORMER.iter().find(|(former, _)| is_at(former, &path))?;
     Some(if now.is_empty() {
         "is a key of an earlier major version of Traefik that has gone; remove it".to_owned()
@@ -117,6 +125,9 @@ mod tests {
         let entry_point = entry_point.key("web");
         assert!(told(&entry_point.key("redirect")).contains("http.redirections"));
         assert_eq!(explain(&entry_point.key("colour")), None);
+        let etcd = root.key("providers");
+        let etcd = etcd.key("etcd");
+        assert!(told(&etcd.key("useApiV3")).contains("v2 API"));
         assert_eq!(explain(&root.key("entryPoints")), None);
     }
 }

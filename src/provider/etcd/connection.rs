@@ -14,11 +14,12 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use super::EtcdSettings;
+use super::failure::{self, Peer};
 use super::messages::{
     AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, StatusRequest,
     StatusResponse, WatchRequest, WatchResponse,
 };
-use super::{EtcdSettings, failure};
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::statics::{EtcdEndpoint, Scheme};
 use crate::provider::kv::store::{Failure, StoreError};
@@ -42,8 +43,7 @@ const WATCH_REQUESTS: usize = 4;
 #[derive(Clone)]
 pub(super) struct Connection {
     grpc: Grpc<Channel>,
-    /// `host:port`, for people.
-    pub(super) name: String,
+    pub(super) peer: Peer,
     token: Option<MetadataValue<Ascii>>,
     answer: Duration,
     /// Whether answers to a watch's progress requests come in order with its events.
@@ -78,7 +78,10 @@ impl Connection {
             .map_err(|error| failure::transport(&name, &error))?;
         let mut connection = Self {
             grpc: Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            name,
+            peer: Peer {
+                endpoint: name,
+                user: settings.username.clone(),
+            },
             token: None,
             answer: settings.patience.answer,
             has_ordered_progress: false,
@@ -160,14 +163,14 @@ impl Connection {
 
     /// A failed request as the store's error.
     pub(super) fn error(&self, doing: &str, status: &Status) -> StoreError {
-        failure::error(&self.name, doing, status)
+        self.peer.error(doing, status)
     }
 
     /// This endpoint does not serve, for the reason given.
     pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
         StoreError::new(
             Failure::Unavailable,
-            format!("etcd at {}: {why}", self.name),
+            format!("etcd at {}: {why}", self.peer.endpoint),
         )
     }
 

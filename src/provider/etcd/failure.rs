@@ -4,7 +4,17 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
+use crate::config::decode::Text;
 use crate::provider::kv::store::{Failure, StoreError};
+
+/// Who is asked and as whom, for people.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// `host:port`.
+    pub(super) endpoint: String,
+    /// The user; empty means none.
+    pub(super) user: Text,
+}
 
 /// What to do about a failed request.
 pub(super) fn failure(status: &Status) -> Failure {
@@ -28,27 +38,40 @@ pub(super) fn failure(status: &Status) -> Failure {
     }
 }
 
-/// A request's failure, for people: who was asked, what for, what came back, what to do.
-pub(super) fn error(endpoint: &str, doing: &str, status: &Status) -> StoreError {
-    let failure = failure(status);
-    let mut text = format!("etcd at {endpoint}: {doing}: {}", reasons(status));
-    let message = status.message();
-    let advice = if status.code() == Code::Unimplemented || is_other_protocol(status) {
-        "; this does not speak etcd's v3 API (gRPC): give the client address of an etcd 3.4 or newer, not of a proxy \
-         for HTTP/1 or of an etcd with the v2 API alone"
-    } else if message.contains("user name is empty") {
-        "; the cluster wants a user: set providers.etcd.username and .password"
-    } else if message.contains("authentication failed") {
-        "; check providers.etcd.username and .password"
-    } else if status.code() == Code::PermissionDenied {
-        "; grant the user's role the right to read this prefix (etcdctl role grant-permission --prefix ROLE read …)"
-    } else if message.contains("invalid peer certificate") {
-        "; check providers.etcd.tls.ca and the name in the endpoint"
-    } else {
-        ""
-    };
-    text.push_str(advice);
-    StoreError::new(failure, text)
+impl Peer {
+    /// A request's failure: who was asked, what for, what came back, what to do.
+    pub(super) fn error(&self, doing: &str, status: &Status) -> StoreError {
+        let Self { endpoint, user } = self;
+        let failure = failure(status);
+        let mut text = format!("etcd at {endpoint}: {doing}: {}", reasons(status));
+        let message = status.message();
+        let advice = if status.code() == Code::Unimplemented || is_other_protocol(status) {
+            "; this does not speak etcd's v3 API (gRPC): give the client address of an etcd 3.4 or newer, not of a \
+             proxy for HTTP/1 or of an etcd with the v2 API alone"
+        } else if message.contains("user name is empty") {
+            "; the cluster wants a user: set providers.etcd.username and .password"
+        } else if message.contains("authentication failed") {
+            "; check providers.etcd.username and .password"
+        } else if status.code() == Code::PermissionDenied {
+            let grant = "etcdctl role grant-permission --prefix ROLE read …";
+            text += &match user.is_empty() {
+                true => format!(
+                    "; no user is configured: set providers.etcd.username, or grant the role of the client \
+                                 certificate's user the right to read this ({grant})"
+                ),
+                false => format!(
+                    "; the user {user:?} may not: grant a role of this user the right to read this ({grant})"
+                ),
+            };
+            ""
+        } else if message.contains("invalid peer certificate") {
+            "; check providers.etcd.tls.ca and the name in the endpoint"
+        } else {
+            ""
+        };
+        text.push_str(advice);
+        StoreError::new(failure, text)
+    }
 }
 
 /// A transport that could not be made.
@@ -175,10 +198,18 @@ mod tests {
         ] {
             let status = Status::new(code, text);
             assert_eq!(failure(&status), meaning, "{text}");
-            let told = error("e:1", "listing \"traefik/\"", &status).text;
+            let peer = Peer {
+                endpoint: "e:1".into(),
+                user: "reader".into(),
+            };
+            let told = peer.error("listing \"traefik/\"", &status).text;
             assert!(
                 told.contains("etcd at e:1: listing \"traefik/\"") && told.contains(text),
                 "{told}"
+            );
+            assert_eq!(
+                told.contains("\"reader\" may not"),
+                code == Code::PermissionDenied
             );
         }
     }

@@ -67,17 +67,31 @@ impl EtcdStore {
         error
     }
 
-    /// One page, in smaller parts if it is too long.
-    async fn page(&mut self, request: &mut RangeRequest) -> Result<RangeResponse, Status> {
+    /// One page, in smaller parts if it is too long, and with a new token if the old one has run out: the running
+    /// watch need not end for that.
+    async fn page(
+        &mut self,
+        doing: &str,
+        request: &mut RangeRequest,
+    ) -> Result<RangeResponse, StoreError> {
+        let settings = self.settings.clone();
+        let connection = self.connection()?;
+        let mut is_token_new = !connection.has_token();
         loop {
-            let connection = self
-                .connection()
-                .map_err(|error| Status::unavailable(error.text))?;
             match connection.range(request.clone()).await {
+                Ok(response) => return Ok(response),
                 Err(status) if is_too_long(&status) && request.limit > 1 => {
                     request.limit = (request.limit / 8).max(1);
                 }
-                answer => return answer,
+                Err(status) => {
+                    let error = connection.error(doing, &status);
+                    if error.failure != Failure::Unauthenticated || is_token_new {
+                        return Err(error);
+                    }
+                    tracing::debug!("{error}; a new token is asked for");
+                    connection.authenticate(&settings).await?;
+                    is_token_new = true;
+                }
             }
         }
     }
@@ -96,12 +110,11 @@ impl EtcdStore {
             revision: at.map_or(0, |at| signed(at.0)),
             ..RangeRequest::default()
         };
+        let doing = format!("listing {}", told(scope));
         let mut listing = None;
         loop {
-            let answer = self.page(&mut request).await;
+            let response = self.page(&doing, &mut request).await?;
             let connection = self.connection()?;
-            let response = answer
-                .map_err(|status| connection.error(&format!("listing {}", told(scope)), &status))?;
             let Some(header) = response.header else {
                 return Err(connection.unavailable("an answer without header"));
             };

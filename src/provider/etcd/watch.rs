@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 use super::Patience;
 use super::assembly::Assembly;
 use super::connection::Connection;
-use super::failure;
+use super::failure::Peer;
 use super::messages::{WatchDemand, WatchProgressRequest, WatchRequest, WatchResponse};
 use crate::provider::kv::store::{Event, Failure, Revision, StoreError, Watch};
 
@@ -23,8 +23,7 @@ pub struct EtcdWatch {
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
     assembly: Assembly,
-    /// The endpoint, for people.
-    endpoint: String,
+    peer: Peer,
     /// What it does, for people.
     doing: String,
     has_ordered_progress: bool,
@@ -76,7 +75,7 @@ impl EtcdWatch {
             requests,
             answers,
             assembly: Assembly::default(),
-            endpoint: connection.name.clone(),
+            peer: connection.peer.clone(),
             doing: doing.to_owned(),
             has_ordered_progress: connection.has_ordered_progress,
             patience,
@@ -136,7 +135,7 @@ impl EtcdWatch {
     }
 
     fn error(&self, failure: Failure, text: &str) -> StoreError {
-        let (endpoint, doing) = (&self.endpoint, &self.doing);
+        let (endpoint, doing) = (&self.peer.endpoint, &self.doing);
         if failure == Failure::Unavailable {
             self.trouble.set(true);
         }
@@ -144,7 +143,7 @@ impl EtcdWatch {
     }
 
     fn failed(&self, status: &Status) -> StoreError {
-        let error = failure::error(&self.endpoint, &self.doing, status);
+        let error = self.peer.error(&self.doing, status);
         if error.failure == Failure::Unavailable {
             self.trouble.set(true);
         }

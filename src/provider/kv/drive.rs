@@ -271,7 +271,9 @@ impl<S: Store> Driver<S> {
             return Ok(None);
         }
         let root = self.in_force.borrow().root().to_owned();
-        let listing = self.store.list(Scope::Key(&root), None, |_| ()).await?;
+        // A key of what the user may read, who need not be allowed to read the root without its slash.
+        let key = prefix_of(&root);
+        let listing = self.store.list(Scope::Key(&key), None, |_| ()).await?;
         let in_force = self.in_force.borrow();
         Ok(in_force.recognises(&listing).then(|| Listed {
             root,
@@ -291,21 +293,19 @@ impl<S: Store> Driver<S> {
             let in_force = self.in_force.borrow();
             !in_force.holds_something() || in_force.root() != configured
         };
-        let other = other_spelling(&configured);
-        // Without its slash, `/` would mean the whole store.
-        if candidate.is_empty() && may_be_other && !other.is_empty() {
-            let at = Some(listing.revision);
-            let found = load(&mut self.store, limits, &other, at).await?;
-            if !found.0.is_empty() {
-                if self.in_force.borrow().root() != other {
-                    tracing::warn!(
-                        providerName = &*self.settings.provider,
-                        "no key lies below {configured}/, but some below {other}/: these are used; \
-                         set rootKey to {other}"
-                    );
-                }
-                (candidate, listing) = found;
-                root = other;
+        let at = listing.revision;
+        let is_in_force = self.in_force.borrow().root() == other_spelling(&configured);
+        if candidate.is_empty()
+            && may_be_other
+            && let Some(found) =
+                load_other(&mut self.store, limits, &configured, at, is_in_force).await?
+        {
+            (candidate, listing, root) = found;
+            if self.in_force.borrow().root() != root {
+                tracing::warn!(
+                    providerName = &*self.settings.provider,
+                    "no key lies below {configured}/, but some below {root}/: these are used; set rootKey to {root}"
+                );
             }
         }
         if self.has_alias(&candidate, &root) {
@@ -351,4 +351,26 @@ pub(super) async fn load(
     let page = |pairs| candidate.page(pairs);
     let listing = store.list(Scope::Prefix(&prefix), at, page).await?;
     Ok((candidate, listing))
+}
+
+/// Lists what lies below the other spelling of a root. `None` if nothing does. Neither does if it may not be read and is
+/// not in force: a user may have been given the right to the root as it is configured, and to nothing else.
+pub(super) async fn load_other(
+    store: &mut impl Store,
+    limits: Limits,
+    root: &str,
+    at: Revision,
+    is_in_force: bool,
+) -> Result<Option<(Candidate, Listing, String)>, StoreError> {
+    let other = other_spelling(root);
+    // Without its slash, `/` would mean the whole store.
+    if other.is_empty() {
+        return Ok(None);
+    }
+    match load(store, limits, &other, Some(at)).await {
+        Ok((candidate, _)) if candidate.is_empty() => Ok(None),
+        Ok((candidate, listing)) => Ok(Some((candidate, listing, other))),
+        Err(error) if error.failure == Failure::Refused && !is_in_force => Ok(None),
+        Err(error) => Err(error),
+    }
 }

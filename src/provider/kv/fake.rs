@@ -21,7 +21,7 @@ const PAGE: usize = 2;
 pub enum Asked {
     /// To connect.
     Connect,
-    /// To list this prefix or key.
+    /// To list what begins so.
     List(String),
     /// To watch this prefix or key after this state.
     Watch(String, u64),
@@ -352,7 +352,9 @@ impl Store for FakeStore {
         let connection = self.connection;
         let (revision, store_id, pairs) = {
             let mut world = self.fake.world.borrow_mut();
-            world.asked.push(Asked::List(name.clone()));
+            if is_prefix {
+                world.asked.push(Asked::List(name.clone()));
+            }
             world.check(connection)?;
             let revision = at.map_or(world.revision(), |at| at.0);
             if revision < world.compacted || revision > world.revision() {

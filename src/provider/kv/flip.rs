@@ -11,12 +11,12 @@
 use std::pin::pin;
 
 use super::alias;
-use super::drive::{Driver, Phase, load};
+use super::drive::{Driver, Phase, load, load_other};
 use super::image::Limits;
 use super::look::{Found, Watched};
 use super::session::AliasSettings;
 use super::store::{Event, Listing, Revision, Scope, Store, StoreError, Watch};
-use super::tree::{Candidate, other_spelling, prefix_of, trim_root};
+use super::tree::{Candidate, prefix_of, trim_root};
 
 /// Longest part of an alias value that messages show.
 const MAX_SHOWN_VALUE: usize = 200;
@@ -345,13 +345,10 @@ async fn find_target(
 ) -> Result<Target, StoreError> {
     let mut root = value.to_owned();
     let (mut candidate, mut listing) = load(store, limits, &root, Some(at)).await?;
-    if candidate.is_empty() {
-        let other = other_spelling(value);
-        let found = load(store, limits, &other, Some(at)).await?;
-        if !found.0.is_empty() {
-            (candidate, listing) = found;
-            root = other;
-        }
+    if candidate.is_empty()
+        && let Some(found) = load_other(store, limits, value, at, false).await?
+    {
+        (candidate, listing, root) = found;
     }
     Ok(Target {
         root,

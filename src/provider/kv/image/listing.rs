@@ -3,9 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::pairs::{Pairs, Size, Writer, merged};
-use super::units::{Id, Unit, Units};
+use super::units::{Group, Id, Unit, Units};
 use super::{Fate, Image, OwnedPair, Strays, Tally, TooLarge, borrowed, in_order, owned};
-use crate::config::kv::Content;
+use crate::config::kv::{Content, Former, prefix_of_object};
 use crate::watcher::Objects;
 
 /// A listing that is under way. Dropped before [`Listing::finish`], it changes nothing.
@@ -19,14 +19,59 @@ pub struct Listing<'i> {
     strays: Strays,
     tally: Tally,
     /// The unit whose pairs are coming.
-    run: Writer,
-    run_key: Vec<u8>,
+    run: Run,
     last_key: Vec<u8>,
     /// Pairs that came after greater keys.
     late: Vec<OwnedPair>,
     late_size: Size,
     failure: Option<TooLarge>,
     has_objects: bool,
+}
+
+/// The pairs of one unit that have come in a row.
+struct Run {
+    pairs: Writer,
+    /// The first key; empty before it.
+    key: Vec<u8>,
+    /// How keys begin that need no second look to belong here; empty if that is not known.
+    prefix: Vec<u8>,
+    group: Group,
+    hash: u64,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            pairs: Writer::default(),
+            key: Vec::new(),
+            prefix: Vec::new(),
+            group: Group::Former(Former::Tls),
+            hash: 0,
+        }
+    }
+
+    fn begin(&mut self, key: &[u8], id: &Id<'_>) {
+        self.key.extend_from_slice(key);
+        (self.group, self.hash) = (id.group(), id.hash());
+    }
+
+    /// Notes how keys of the unit begin that is spelt as in `key`.
+    fn note_prefix(&mut self, key: &[u8]) {
+        self.prefix.clear();
+        if let (Group::Object(_), Some(prefix)) = (self.group, prefix_of_object(key)) {
+            self.prefix.extend_from_slice(prefix);
+        }
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        !self.prefix.is_empty() && key.starts_with(&self.prefix)
+    }
+
+    fn clear(&mut self) {
+        self.pairs.clear();
+        self.key.clear();
+        self.prefix.clear();
+    }
 }
 
 impl<'i> Listing<'i> {
@@ -37,8 +82,7 @@ impl<'i> Listing<'i> {
             changed: Units::default(),
             strays: Strays::default(),
             tally: Tally::default(),
-            run: Writer::default(),
-            run_key: Vec::new(),
+            run: Run::new(),
             last_key: Vec::new(),
             late: Vec::new(),
             late_size: Size::default(),
@@ -89,6 +133,11 @@ impl<'i> Listing<'i> {
     }
 
     fn pair(&mut self, key: &[u8], value: &[u8]) {
+        let is_next = key > &self.last_key[..];
+        if is_next && self.run.has(key) && key.len() <= self.image.limits.key_bytes {
+            self.push(key, self.image.limits.content(value));
+            return;
+        }
         let id = match self.image.limits.sort(key) {
             Ok(id) => id,
             Err((key, why)) => {
@@ -102,25 +151,31 @@ impl<'i> Listing<'i> {
         };
         self.has_objects |= id.group().makes_layout();
         let content = self.image.limits.content(value);
-        if key <= &self.last_key[..] {
+        if !is_next {
             self.late_size.add(Size::of(key, content));
             self.late.push(owned(key, content));
             self.check();
             return;
         }
-        if self.run_key.is_empty() || !Id::of_key(&self.run_key).is(&id) {
+        if self.run.key.is_empty() || !Id::of_key(&self.run.key).is(&id) {
             self.flush();
-            self.run_key.extend_from_slice(key);
+            self.run.begin(key, &id);
         }
-        self.run.push(key, content);
+        self.run.note_prefix(key);
+        self.push(key, content);
+    }
+
+    fn push(&mut self, key: &[u8], content: Content<'_>) {
+        self.run.pairs.push(key, content);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
     }
 
     /// Takes in the unit whose pairs have come.
     fn flush(&mut self) {
-        self.run_key.clear();
-        if let Some(pairs) = self.run.finish() {
+        if self.is_run_as_before() {
+            self.tally.add(self.run.group, self.run.pairs.size());
+        } else if let Some(pairs) = self.run.pairs.finish() {
             // A unit comes again if its name is spelt in two ways.
             let known = self.known(&Id::of_key(pairs.first_key()));
             let known = known.map(|known| {
@@ -132,8 +187,24 @@ impl<'i> Listing<'i> {
                 })
             });
             self.take(known.flatten().unwrap_or(pairs));
-            self.check();
         }
+        self.run.clear();
+        self.check();
+    }
+
+    /// Whether the image has exactly these pairs for a unit that has not come before, which is then noted. Nearly all
+    /// units of nearly all listings are such: nothing is allocated for them and no name is read.
+    fn is_run_as_before(&mut self) -> bool {
+        let listing = self.image.listings;
+        if self.changed.may_have(self.run.hash) {
+            return false;
+        }
+        let same = self.image.units.same(self.run.hash, &self.run.pairs);
+        let Some(unit) = same.filter(|unit| unit.listing != listing) else {
+            return false;
+        };
+        unit.listing = listing;
+        true
     }
 
     fn merge_late(&mut self) {

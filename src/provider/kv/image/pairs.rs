@@ -90,6 +90,11 @@ impl Pairs {
         size
     }
 
+    /// Whether these are the pairs that were written.
+    pub fn are(&self, written: &Writer) -> bool {
+        *self.0 == *written.bytes
+    }
+
     /// The bytes it takes.
     pub fn allocated(&self) -> usize {
         self.0.len()
@@ -118,12 +123,14 @@ pub fn merged(pairs: &[Pair<'_>], changes: &[(&[u8], Option<Content<'_>>)]) -> O
 pub struct Writer {
     bytes: Vec<u8>,
     last_key: Vec<u8>,
+    size: Size,
 }
 
 impl Writer {
     /// Adds a pair; its key is greater than the one before.
     pub fn push(&mut self, key: &[u8], value: Content<'_>) {
         debug_assert!(self.bytes.is_empty() || key > &self.last_key[..]);
+        self.size.add(Size::of(key, value));
         let both = self.last_key.iter().zip(key);
         let shared = both.take_while(|(last, new)| last == new).count();
         let rest = &key[shared..];
@@ -144,9 +151,20 @@ impl Writer {
     /// What was written, if anything; the writer is empty again.
     pub fn finish(&mut self) -> Option<Pairs> {
         let pairs = (!self.bytes.is_empty()).then(|| Pairs(self.bytes.as_slice().into()));
+        self.clear();
+        pairs
+    }
+
+    /// How much was written.
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.last_key.clear();
-        pairs
+        self.size = Size::default();
     }
 
     fn number(&mut self, mut number: usize) {
@@ -217,12 +235,19 @@ mod tests {
         let long = vec![b'x'; 300];
         writer.push(b"a/b", Content::Bytes(&long));
         writer.push(b"a/c", Content::TooLong(1 << 20));
-        let pairs = writer.finish().unwrap();
-        assert_eq!(pairs.first_key(), b"a/b");
         let size = Size {
             pairs: 2,
             bytes: 306,
         };
+        assert_eq!(writer.size(), size);
+        let pairs = writer.finish().unwrap();
+        assert_eq!((writer.size(), writer.finish()), (Size::default(), None));
+        assert!(!pairs.are(&writer));
+        writer.push(b"a/b", Content::Bytes(&long));
+        assert!(!pairs.are(&writer));
+        writer.push(b"a/c", Content::TooLong(1 << 20));
+        assert!(pairs.are(&writer));
+        assert_eq!(pairs.first_key(), b"a/b");
         assert_eq!(pairs.size(), size);
         let new = pairs.read(|pairs| {
             let changes: [(&[u8], _); 4] = [

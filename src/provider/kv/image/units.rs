@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
-use super::pairs::Pairs;
+use super::pairs::{Pairs, Writer};
 use crate::config::dynamic::Kind;
 use crate::config::kv::{Former, Place, eq_fold, folded, object_name};
 
@@ -67,6 +67,11 @@ impl<'k> Id<'k> {
         self.group
     }
 
+    /// Equal for the same object.
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// Whether the other is the same object.
     pub fn is(&self, other: &Id<'_>) -> bool {
         self.hash == other.hash && self.group == other.group && eq_fold(&self.name, &other.name)
@@ -120,6 +125,16 @@ impl Units {
     /// The same, to change what is noted about it.
     pub fn get_mut(&mut self, id: &Id<'_>) -> Option<&mut Unit> {
         self.0.find_mut(id.hash, |unit| unit.id().is(id))
+    }
+
+    /// The unit of an object with this hash that has exactly the pairs written.
+    pub fn same(&mut self, hash: u64, pairs: &Writer) -> Option<&mut Unit> {
+        self.0.find_mut(hash, |unit| unit.pairs.are(pairs))
+    }
+
+    /// Whether there may be an object with this hash. If not, there is none.
+    pub fn may_have(&self, hash: u64) -> bool {
+        !self.0.is_empty() && self.0.find(hash, |unit| unit.hash() == hash).is_some()
     }
 
     /// Puts pairs into the place of those of the same object.

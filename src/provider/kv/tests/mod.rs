@@ -228,7 +228,7 @@ impl Run {
     fn listed(&self) -> Vec<String> {
         let asked = self.fake.asked().into_iter();
         let listed = asked.filter_map(|asked| match asked {
-            Asked::List(scope) if scope.ends_with('/') => Some(scope),
+            Asked::List(scope) => Some(scope),
             _ => None,
         });
         listed.collect()
