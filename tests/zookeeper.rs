@@ -209,7 +209,7 @@ fn what_is_told_adds_up_to_what_is_listed() {
             }
             writer.put(&[("traefik/end", "1")]);
         });
-        while told.get("traefik/end").is_none() {
+        while !told.contains_key("traefik/end") {
             take_in(&mut told, changes(&mut watch).await);
         }
         writes.join().expect("written");

@@ -153,6 +153,12 @@ impl Talk {
         self.reply()
     }
 
+    /// The reply, unless the connection ends before it.
+    pub fn attempt(&mut self, command: &[&str]) -> std::io::Result<String> {
+        self.send(command);
+        self.try_reply()
+    }
+
     pub fn send(&mut self, command: &[&str]) {
         let mut text = format!("*{}\r\n", command.len());
         for word in command {
@@ -166,23 +172,27 @@ impl Talk {
 
     /// One reply; the elements of an array in lines.
     pub fn reply(&mut self) -> String {
+        self.try_reply().expect("a reply")
+    }
+
+    fn try_reply(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
-        self.0.read_line(&mut line).expect("a reply");
+        self.0.read_line(&mut line)?;
         let line = line.trim_end().to_owned();
         let (kind, rest) = line.split_at_checked(1).unwrap_or_default();
         let count = || rest.parse::<i64>().expect("a number");
-        match kind {
+        Ok(match kind {
             "*" => {
-                let elements: Vec<String> = (0..count().max(0)).map(|_| self.reply()).collect();
-                elements.join("\n")
+                let elements = (0..count().max(0)).map(|_| self.try_reply());
+                elements.collect::<Result<Vec<_>, _>>()?.join("\n")
             }
             "$" if count() >= 0 => {
                 let mut text = vec![0; count() as usize + 2];
-                self.0.read_exact(&mut text).expect("a reply");
+                self.0.read_exact(&mut text)?;
                 text.truncate(text.len() - 2);
                 String::from_utf8(text).expect("UTF-8")
             }
             _ => line,
-        }
+        })
     }
 }
