@@ -105,10 +105,15 @@ impl Path {
         let Some(change) = change else {
             return false;
         };
+        let has_objects = !change.objects.is_empty();
         let planned = self.planner.apply(change);
         clock.step("planner");
-        self.broadcast
-            .apply(&planned.change.expect("shards must know"), clock.start);
+        // Only how far the provider is may be new.
+        let Some(changes) = planned.change else {
+            assert!(!has_objects, "shards must know");
+            return false;
+        };
+        self.broadcast.apply(&changes, clock.start);
         drop(planned.published);
         clock.step("broadcast");
         for (inbox, held) in &mut self.inboxes {

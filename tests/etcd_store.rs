@@ -576,6 +576,9 @@ fn a_server_without_the_v3_api_is_refused_with_what_to_do() {
             let _ = connection.read(&mut buffer);
             let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             let _ = connection.write_all(answer.as_bytes());
+            // Closing with input unread would reset the connection, and the answer might be lost.
+            let _ = connection.shutdown(std::net::Shutdown::Write);
+            let _ = std::io::copy(&mut connection, &mut std::io::sink());
         }
     });
     run(async {

@@ -1,5 +1,7 @@
-//! `ringway wait` with a real etcd and real files: what it says is effective is effective, whatever made the revision.
+//! `ringway wait` with a real etcd, a double of Consul and real files: what it says is effective is effective, whatever made the revision.
 
+#[path = "support/consul.rs"]
+mod consul;
 mod support;
 
 use std::process::Output;
@@ -103,7 +105,8 @@ fn a_revision_is_effective_when_it_says_so_whatever_made_it() {
         let etcd = providers.iter().find(|one| one["name"] == "etcd");
         etcd.expect("etcd").clone()
     };
-    assert!(provider(&state)["revision"].to_string() >= gone, "{state}");
+    let known = provider(&state)["revision"].as_u64();
+    assert!(known >= gone.parse().ok(), "{state}");
     // A deletion in the tree; then what is not yet there, and what never comes.
     let gone = etcd.ctl(&["del", "--prefix", "traefik/http/routers/b/", "-w", "json"]);
     ends(&wait(&proxy, &["--revision", &revision(&gone)]), 0);
@@ -333,4 +336,81 @@ fn changes_failures_and_rejections_are_counted() {
     ends(&wait(&proxy, &["--revision", &revision(&good)]), 0);
     assert_eq!(number("objectsRejected"), 0);
     assert_eq!(number("objectRejections"), rejections + 1, "never less");
+}
+
+#[test]
+fn a_write_of_the_alias_is_waited_for_and_one_that_is_refused_is_named() {
+    let etcd = etcd();
+    let one = answering(answer("one"));
+    for (prefix, host) in [("one", "one.test"), ("two", "two.test")] {
+        put(
+            &etcd,
+            &format!("{prefix}/http/routers/r/rule"),
+            &format!("Host(`{host}`)"),
+        );
+        put(&etcd, &format!("{prefix}/http/routers/r/service"), "s");
+        put(
+            &etcd,
+            &format!("{prefix}/http/services/s/loadbalancer/servers/0/url"),
+            &one.url(),
+        );
+    }
+    put(&etcd, "alias", "one");
+    let proxy = setup(&format!(
+        "entryPoints: {{web: {{address: \"127.0.0.1:0\"}}, traefik: {{address: \"127.0.0.1:0\"}}}}\n\
+         providers: {{etcd: {{endpoints: [\"{}\"], aliasKey: alias}}}}\napi: {{insecure: true}}\n",
+        etcd.endpoint()
+    ))
+    .start();
+    assert_eq!(proxy.get("one.test", "/").text(), "one");
+    let revision = put(&etcd, "alias", "two");
+    ends(&wait(&proxy, &["--revision", &revision]), 0);
+    assert_eq!(proxy.get("two.test", "/").text(), "one");
+    let elsewhere = put(&etcd, "two/http/routers/r/rule", "Host(`three.test`)");
+    ends(&wait(&proxy, &["--revision", &elsewhere]), 0);
+    assert_eq!(
+        proxy.get("three.test", "/").status,
+        404,
+        "the alias was not written"
+    );
+    let refused = put(&etcd, "alias", "none");
+    let said = ends(&wait(&proxy, &["--revision", &refused]), 3);
+    assert!(
+        said.contains("provider etcd") && said.contains("names none"),
+        "{said}"
+    );
+    assert_eq!(proxy.get("two.test", "/").text(), "one");
+}
+
+#[test]
+fn an_index_of_consul_is_waited_for() {
+    let server = consul::Consul::start();
+    let one = answering(answer("one"));
+    let set = |key: &str, value: &str| {
+        server.change(|state| {
+            state.set(key, value);
+            state.index.to_string()
+        })
+    };
+    set(
+        "traefik/http/services/s/loadbalancer/servers/0/url",
+        &one.url(),
+    );
+    set("traefik/http/routers/r/service", "s");
+    set("traefik/http/routers/r/rule", "Host(`a.test`)");
+    let proxy = setup(&format!(
+        "entryPoints: {{web: {{address: \"127.0.0.1:0\"}}, traefik: {{address: \"127.0.0.1:0\"}}}}\n\
+         providers: {{consul: {{endpoints: [\"{}\"]}}}}\napi: {{insecure: true}}\n",
+        server.address
+    ))
+    .start();
+    for host in ["b.test", "c.test"] {
+        let index = set("traefik/http/routers/r/rule", &format!("Host(`{host}`)"));
+        ends(&wait(&proxy, &["--revision", &index]), 0);
+        assert_eq!(proxy.get(host, "/").text(), "one");
+        let index = set("elsewhere", host);
+        ends(&wait(&proxy, &["--revision", &index]), 0);
+    }
+    let output = wait(&proxy, &["--revision", "1000", "--timeout", "300ms"]);
+    ends(&output, 1);
 }

@@ -6,7 +6,7 @@
 //! | [`check`] | validates configuration files |
 //! | [`convert`] | prints Traefik 1 configurations in today's form |
 //! | [`explain`] | tells what becomes of a request |
-//! | [`wait`] | waits until a generation is effective |
+//! | [`wait`] | waits until a change is effective |
 //! | [`healthcheck`] | asks `/ping` |
 //! | [`demo`] | something to play with |
 //!
@@ -56,7 +56,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Tell which router, middlewares and servers a request gets, and why.
     Explain(explain::ExplainArgs),
-    /// Wait until every shard of a running proxy has applied a generation.
+    /// Wait until every shard of a running proxy has applied a change: a store's revision, a file, a generation.
     Wait(wait::WaitArgs),
     /// Ask the local proxy's /ping; takes the proxy's own flags.
     Healthcheck(Flags),

@@ -25,14 +25,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::kv::store::{
-    Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch, in_pages,
+    Confirmed, Event, Failure, Listing, Pair, Revision, Scope, Store, StoreError, Watch, in_pages,
 };
 use crate::config::decode::Text;
 use crate::config::dynamic::middleware::ClientTls;
 use crate::config::secret::Secret;
 use crate::config::statics;
 
-use api::Api;
+use api::{Api, Entry};
 use known::{Difference, Known};
 
 /// The provider's name, as objects' names carry it; with namespaces `consul-<namespace>`.
@@ -208,6 +208,34 @@ impl Store for Consul {
         Ok(Listing {
             revision,
             store_id: None,
+        })
+    }
+
+    /// A question that is held is not answered for keys elsewhere, so the scope is read again: one key less or one that
+    /// was written later, and it is another.
+    async fn confirm(
+        &mut self,
+        scope: Scope<'_>,
+        since: Revision,
+        keys: usize,
+        wanted: Revision,
+    ) -> Result<Confirmed, StoreError> {
+        let question = Question::from(scope);
+        let api = self.api()?;
+        let revision = api.newest(&question).await;
+        if revision < wanted {
+            return Ok(Confirmed::Behind);
+        }
+        let mut entries = api.ask(&question, None).await?.entries;
+        entries.retain(|entry| !question.recurse || entry.key != question.key);
+        let is_older = |entry: &Entry| entry.modify_index <= since.0;
+        Ok(if entries.len() == keys && entries.iter().all(is_older) {
+            Confirmed::Same(Listing {
+                revision,
+                store_id: None,
+            })
+        } else {
+            Confirmed::Other
         })
     }
 

@@ -17,11 +17,7 @@ use super::saved::{Header, Saved};
 use super::seen::{MAX_PROBLEMS, Problem, Problems, Seen, Sight};
 use super::store::{Change, Listing, Pair, Revision};
 use super::tree::{Candidate, Tree, prefix_of};
-use crate::config::decode::ObjectError;
 use crate::watcher::{Payload, Position, Update};
-
-/// How many new keys that belong to no object one message names.
-const MAX_TOLD_PROBLEMS: usize = 5;
 
 /// What does not change while a provider runs.
 #[derive(Clone, Debug)]
@@ -276,29 +272,15 @@ impl InForce {
         let prefix = prefix_of(&self.root);
         let first = self.tree.problems().take(MAX_PROBLEMS);
         let now = Problems {
-            first: first.map(|error| problem(&prefix, &error)).collect(),
+            first: first.map(|error| Problem::new(&prefix, &error)).collect(),
             total: self.tree.problems_total(),
         };
         let before = std::mem::replace(&mut self.problems, (version, Arc::new(now))).1;
-        let now = &self.problems.1;
-        let new = now.first.iter();
-        let mut new = new.filter(|problem| !before.first.contains(problem));
-        let told: Vec<String> = new
-            .by_ref()
-            .take(MAX_TOLD_PROBLEMS)
-            .map(|problem| format!("{}: {}", problem.key, problem.text))
-            .collect();
-        let name = &*self.terms.provider;
-        if !told.is_empty() {
+        let (name, now) = (&*self.terms.provider, &self.problems.1);
+        if let Some(told) = now.new_since(&before) {
             tracing::warn!(
                 providerName = name,
-                "keys that belong to no object: {}{}; there are {} in all",
-                told.join("; "),
-                if new.next().is_some() {
-                    "; and more"
-                } else {
-                    ""
-                },
+                "keys that belong to no object: {told}; there are {} in all",
                 now.total
             );
         } else if now.total == 0 && before.total > 0 {
@@ -475,15 +457,5 @@ impl InForce {
             },
             payload,
         });
-    }
-}
-
-/// A problem under its whole key.
-fn problem(prefix: &str, error: &ObjectError) -> Problem {
-    let text = error.to_string();
-    let rest = text.strip_prefix(&error.path).unwrap_or(&text);
-    Problem {
-        key: format!("{prefix}{}", error.path),
-        text: rest.trim_start_matches([':', ' ']).to_owned(),
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Lookout {
     wanted: Option<Revision>,
     next: Option<Instant>,
     pause: Duration,
+    /// The store rests until then from the last question, whoever waits next.
+    rested: Option<Instant>,
     unexplained: u32,
 }
 
@@ -63,11 +65,13 @@ impl Lookout {
         loop {
             let wanted = seen.wanted();
             if self.wanted != wanted {
+                let soon = Instant::now() + FIRST;
                 *self = Self {
                     wanted,
-                    next: Some(Instant::now() + FIRST),
+                    next: self.rested.max(Some(soon)),
                     pause: FIRST,
                     unexplained: 0,
+                    ..*self
                 };
             }
             let Some(wanted) = wanted else {
@@ -83,8 +87,9 @@ impl Lookout {
             self.next = Some(started + self.pause);
             let confirmed = confirm(store, watched, wanted).await?;
             self.pause = (self.pause * 2).min(LONGEST);
-            let rest = self.pause.max(started.elapsed() * REST);
-            self.next = Some(Instant::now() + rest);
+            let rested = Instant::now() + started.elapsed() * REST;
+            self.rested = Some(rested);
+            self.next = Some(rested.max(Instant::now() + self.pause));
             match confirmed {
                 Confirmed::Behind => {}
                 Confirmed::Same(listing) => return Ok(Found::Same(listing)),

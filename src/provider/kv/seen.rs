@@ -14,9 +14,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::store::Revision;
+use crate::config::decode::ObjectError;
 
 /// Most keys that are named of those that are wrong; [`Problems::total`] counts all.
 pub const MAX_PROBLEMS: usize = 100;
+
+/// How many new keys that are wrong one message names.
+const MAX_TOLD: usize = 5;
 
 /// Shared by a provider and those who ask how far it is.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +60,36 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, with a suggestion if there is one.
     pub text: String,
+}
+
+impl Problem {
+    /// What is wrong with a key below this prefix.
+    pub(super) fn new(prefix: &str, error: &ObjectError) -> Self {
+        let text = error.to_string();
+        let rest = text.strip_prefix(&error.path).unwrap_or(&text);
+        Self {
+            key: format!("{prefix}{}", error.path),
+            text: rest.trim_start_matches([':', ' ']).to_owned(),
+        }
+    }
+}
+
+impl Problems {
+    /// Names some of those that were not there before, if there are any.
+    pub(super) fn new_since(&self, before: &Self) -> Option<String> {
+        let is_new = |problem: &&Problem| !before.first.contains(problem);
+        let mut new = self.first.iter().filter(is_new);
+        let told = new.by_ref().take(MAX_TOLD);
+        let told: Vec<String> = told
+            .map(|problem| format!("{}: {}", problem.key, problem.text))
+            .collect();
+        let more = if new.next().is_some() {
+            "; and more"
+        } else {
+            ""
+        };
+        (!told.is_empty()).then(|| told.join("; ") + more)
+    }
 }
 
 impl Seen {
