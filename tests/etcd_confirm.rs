@@ -1,15 +1,13 @@
 //! Whether a part of a real etcd is as it was: against listings, whatever happens to keys in it and elsewhere.
 
-#[path = "support/stores.rs"]
-mod stores;
 mod support;
 
 use ringway::config::decode::FromText;
 use ringway::config::statics::EtcdEndpoint;
 use ringway::provider::etcd::{EtcdSettings, EtcdStore};
 use ringway::provider::kv::store::{Confirmed, Revision, Scope, Store};
-use stores::{list, run};
 use support::etcd;
+use support::stores::{list, run};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 const KEY: Scope<'_> = Scope::Key("traefik/a");

@@ -1,13 +1,12 @@
 //! `ringway wait` with a real etcd, a double of Consul and real files: what it says is effective is effective, whatever made the revision.
 
-#[path = "support/consul.rs"]
-mod consul;
 mod support;
 
 use std::process::Output;
 use std::time::Instant;
 
 use serde_json::Value;
+use support::consul;
 use support::etcd::{Etcd, etcd};
 use support::origin::answering;
 use support::process::{Process, Setup, answer, hosts, ringway, setup, text, wait_for};
