@@ -16,6 +16,7 @@ use super::image::{Limits, TooLarge};
 use super::saved::{Header, Saved};
 use super::store::{Change, Listing, Pair, Revision};
 use super::tree::{Candidate, Tree};
+use crate::config::v1::Context;
 use crate::watcher::{Payload, Position, Update};
 
 /// How many keys that belong to no object are named after a listing.
@@ -41,6 +42,7 @@ impl Seen {
 pub(super) struct Terms {
     pub(super) provider: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) former: Arc<Context>,
     pub(super) alias_key: Option<String>,
     pub(super) allow_restore: bool,
     pub(super) saved_path: Option<PathBuf>,
@@ -105,7 +107,7 @@ impl InForce {
             is_from_disk: true,
         });
         Self {
-            tree: Tree::new(terms.limits),
+            tree: Tree::new(terms.limits, Arc::clone(&terms.former)),
             terms,
             sink: Box::new(sink),
             root: String::new(),
