@@ -348,6 +348,11 @@ fn a_traefik_1_file_follows_its_tree_and_its_alias() {
             });
         };
         serves("a.test", "one");
+        // [web] has an address of its own.
+        let web = |path: &str| proxy.get_from("traefik", "x", path);
+        assert_eq!(web("/ping").text(), "OK");
+        assert_eq!(web("/api/version").status, 200);
+        assert!(web("/api/rawdata").text().contains("a@etcd"));
         // Without an alias the tree is followed.
         etcd.set(&former(&root("traefik"), "b", &two.url()));
         serves("b.test", "two");
@@ -372,6 +377,22 @@ fn a_traefik_1_file_follows_its_tree_and_its_alias() {
         etcd.put(&root("traefik/alias"), "/configurations/3");
         serves("d.test", "two");
     }
+}
+
+#[test]
+fn a_redirect_to_an_entry_point_in_a_store_leads_to_its_port() {
+    let etcd = etcd::etcd();
+    let one = answering(answer("one"));
+    let port = support::free_port();
+    etcd.set(&former("traefik", "a", &one.url()));
+    etcd.put("traefik/frontends/a/redirect/entrypoint", "other");
+    let more = format!("[entryPoints.other]\naddress = \"127.0.0.1:{port}\"\n");
+    let proxy = of_traefik_1(&etcd, &more).start();
+    let location = format!("location: http://a.test:{port}/x");
+    wait_for("it is redirected", || {
+        let response = proxy.get_from("http", "a.test", "/x");
+        response.status == 302 && response.head.to_ascii_lowercase().contains(&location)
+    });
 }
 
 #[test]

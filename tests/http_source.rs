@@ -62,6 +62,7 @@ fn settings(endpoint: &str) -> HttpSettings {
         headers: Vec::new(),
         tls: Tls::default(),
         max_bytes: 1 << 20,
+        former: Arc::default(),
     }
 }
 

@@ -248,3 +248,27 @@ fn tcp_routers_beside_http_ones_are_accepted_with_a_warning() {
         &["tcp.routers.mqtt: not supported yet"],
     );
 }
+
+#[test]
+fn frontends_in_a_file_of_their_own_know_the_static_files_entry_points() {
+    let statics = "logLevel = \"INFO\"\n[entryPoints.plain]\naddress = \":8000\"\n[entryPoints.edge]\naddress = \":8443\"\n\
+                   [file]\nfilename = \"{dir}/rules.toml\"\n";
+    let rules = "[backends.b.servers.s]\nurl = \"http://10.0.0.1\"\n\
+                 [frontends.f]\nbackend = \"b\"\nentryPoints = [\"plain\"]\n\
+                 [frontends.f.redirect]\nentryPoint = \"edge\"\n[frontends.f.routes.r]\nrule = \"Host:a.test\"\n";
+    for (name, code) in [("edge", 0), ("nowhere", 1)] {
+        let rules = rules.replace("\"edge\"", &format!("\"{name}\""));
+        let setup = bare()
+            .file("traefik.toml", statics)
+            .file("rules.toml", &rules);
+        let path = setup.path().join("traefik.toml").display().to_string();
+        let output = ringway(&["check", &path]);
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert_eq!(
+            text.contains("frontends.f.redirect.entryPoint"),
+            code == 1,
+            "{text}"
+        );
+    }
+}

@@ -138,7 +138,11 @@ fn today(rule: &str) -> (Rule, Option<Rule>) {
     let text = format!(
         "[backends.b]\n[frontends.f]\nbackend = 'b'\n[frontends.f.routes.r]\nrule = '{rule}'\n"
     );
-    let converted = v1::convert(&parse(Format::Toml, &text).unwrap().tree, v1::Origin::File);
+    let converted = v1::convert(
+        &parse(Format::Toml, &text).unwrap().tree,
+        v1::Origin::File,
+        &v1::Context::default(),
+    );
     assert!(
         converted.rejected.is_empty(),
         "{rule}: {:?}",

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::http_get::{Endpoint, block_on, form, get};
@@ -11,7 +12,7 @@ use crate::control::planning::plan_once;
 use crate::control::settings;
 use crate::plan::explain::{Explained, Question, explain};
 use crate::provider::file::reader::Reader;
-use crate::provider::file::{self, Source};
+use crate::provider::file::{self, FileSettings};
 use crate::provider::internal;
 use crate::watcher::{Payload, Position, Update};
 
@@ -114,7 +115,7 @@ fn explain_files(loaded: &Loaded, question: &Question) -> Result<Explained, Stri
     let config = &loaded.config;
     let mut updates = vec![internal::update(config)];
     if let Some(own) = settings::file_provider(config) {
-        updates.extend(read_files(&own.source));
+        updates.extend(read_files(&own));
     }
     let outcome = plan_once(settings::plan(config), updates);
     let entry_points: Vec<_> = settings::entry_points(config)
@@ -144,9 +145,14 @@ fn explain_files(loaded: &Loaded, question: &Question) -> Result<Explained, Stri
 }
 
 /// What the file provider would report first; what cannot be read is told on standard error.
-fn read_files(source: &Source) -> impl Iterator<Item = Update> {
-    let found = source.find();
-    let look = Reader::new().look(&found, std::time::Instant::now(), |_| None, true);
+fn read_files(settings: &FileSettings) -> impl Iterator<Item = Update> {
+    let found = settings.source.find();
+    let look = Reader::new(Arc::clone(&settings.former)).look(
+        &found,
+        std::time::Instant::now(),
+        |_| None,
+        true,
+    );
     (1..).zip(look.payloads).map(|(number, payload)| {
         if let Payload::Failed(reason) = &payload {
             eprintln!("ringway explain: {reason}");

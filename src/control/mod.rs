@@ -218,7 +218,9 @@ fn start_rest(config: &StaticConfig, worker: &PlanWorker) -> Result<Option<RestS
     };
     let updates = worker.updates();
     // The worker outlives its providers.
-    let provider = RestProvider::new(move |update| drop(updates.send(update)));
+    let provider = RestProvider::new(Arc::clone(&config.former), move |update| {
+        drop(updates.send(update))
+    });
     RestServer::start(provider, settings::max_bytes(rest.max_request_body_size))
         .map(Some)
         .map_err(|error| format!("providers.rest cannot start: {error}"))

@@ -231,6 +231,7 @@ fn build(
     let settings = FileSettings {
         source: Source::File(file.to_owned()),
         watch: true,
+        former: Arc::default(),
     };
     let provider = FileProvider::start(settings, move |update| drop(updates.send(update))).unwrap();
     let internal = Update {

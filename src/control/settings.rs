@@ -145,6 +145,7 @@ pub fn file_provider(config: &StaticConfig) -> Option<FileSettings> {
     Some(FileSettings {
         source,
         watch: own.watch,
+        former: Arc::clone(&config.former),
     })
 }
 
@@ -167,6 +168,7 @@ pub fn http_provider(config: &StaticConfig) -> Option<(HttpSettings, Duration)> 
             insecure_skip_verify: tls.insecure_skip_verify,
         },
         max_bytes: max_bytes(own.max_response_body_size),
+        former: Arc::clone(&config.former),
     };
     Some((settings, own.poll_interval.as_std()))
 }

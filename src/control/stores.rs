@@ -78,6 +78,7 @@ fn session(config: &StaticConfig, provider: Arc<str>, own: &KvOptions) -> Sessio
         provider,
         root: own.root_key.to_string(),
         limits: Limits::default(),
+        former: Arc::clone(&config.former),
         alias: own.has_alias().then(|| AliasSettings {
             key: if own.alias_in_root {
                 in_root::key_below(&own.root_key)

@@ -27,6 +27,8 @@ pub const MAX_BYTES: u64 = 1 << 30;
 /// The text that was read last, and what of it is in force.
 #[derive(Debug, Default)]
 pub struct Document {
+    /// What a text of Traefik 1's form needs to know of the static configuration.
+    former: Arc<v1::Context>,
     good: Decoded,
     /// Of the text that was read last.
     hash: Option<u64>,
@@ -37,6 +39,14 @@ pub struct Document {
 }
 
 impl Document {
+    /// No text yet. `former` is what one of Traefik 1's form needs to know of the static configuration.
+    pub fn new(former: Arc<v1::Context>) -> Self {
+        Self {
+            former,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a text. Returns what it changes; nothing if that is nothing.
     ///
     /// # Errors
@@ -46,7 +56,7 @@ impl Document {
         if self.hash == Some(hash) {
             return Ok(None);
         }
-        let decoded = read(text, &self.good)?;
+        let decoded = read(text, &self.good, &self.former)?;
         self.hash = Some(hash);
         for warning in &decoded.warnings {
             tracing::warn!("{warning}");
@@ -142,7 +152,7 @@ fn hash_of(text: &[u8]) -> u64 {
 }
 
 /// The objects of a text, or why it is no configuration.
-fn read(text: &[u8], previous: &Decoded) -> Result<Decoded, String> {
+fn read(text: &[u8], previous: &Decoded, former: &v1::Context) -> Result<Decoded, String> {
     let text = std::str::from_utf8(text)
         .map_err(|error| format!("it is not UTF-8 from byte {} on", error.valid_up_to()))?;
     let is_json = text.trim_start().starts_with(['{', '[']);
@@ -167,7 +177,7 @@ fn read(text: &[u8], previous: &Decoded) -> Result<Decoded, String> {
     let is_former = v1::is_v1(&tree).map_err(|error| error.to_string())?;
     if is_former {
         // Programs that write JSON of its own types mean what its files mean.
-        return Ok(v1::convert_tree_from(&tree, v1::Origin::File));
+        return Ok(v1::convert_tree(&tree, v1::Origin::File, former));
     }
     Ok(dynamic::decode(&tree, Some(previous)))
 }

@@ -7,11 +7,13 @@
 //! What was put in is not kept over a restart (Traefik: same). Not here: HTTP, which is the API's.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::document::{Document, Reporter};
+use crate::config::v1::Context;
 use crate::watcher::Update;
 
 /// The provider's name, as objects' names carry it.
@@ -59,10 +61,11 @@ pub struct Taken {
 }
 
 impl RestProvider {
-    /// A provider in which nothing was put in yet.
-    pub fn new(sink: impl Fn(Update) + Send + 'static) -> Self {
+    /// A provider in which nothing was put in yet. `former` is what a text of Traefik 1's form needs to know of the static
+    /// configuration.
+    pub fn new(former: Arc<Context>, sink: impl Fn(Update) + Send + 'static) -> Self {
         Self {
-            document: Document::default(),
+            document: Document::new(former),
             reporter: Reporter::new(NAME, Box::new(sink)),
         }
     }
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_put_in_replaces_what_was_there_and_the_answer_names_what_was_rejected() {
         let (sender, updates) = mpsc::channel();
-        let mut rest = RestProvider::new(move |update| drop(sender.send(update)));
+        let mut rest = RestProvider::new(Arc::default(), move |update| drop(sender.send(update)));
         let taken = rest
             .put(br#"{"http": {"routers": {"r": {"rule": "Host(`a`)", "service": "s"}, "t": {"rule": 7, "x": 1}}}} more"#)
             .unwrap();
@@ -134,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused_and_changes_nothing() {
         let (sender, updates) = mpsc::channel();
-        let mut rest = RestProvider::new(move |update| drop(sender.send(update)));
+        let mut rest = RestProvider::new(Arc::default(), move |update| drop(sender.send(update)));
         for (text, reason) in [
             ("", "empty"),
             ("{bad", "not JSON: key must be a string at line 1 column 2"),

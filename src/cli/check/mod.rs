@@ -242,7 +242,9 @@ impl Check {
 
     fn take_dynamic_text(&mut self, path: &Path, text: String) {
         self.files += 1;
-        let decoded = match decode_text(path, &text, None) {
+        let former = self.statics.first();
+        let former = former.map(|loaded| Arc::clone(&loaded.config.former));
+        let decoded = match decode_text(path, &text, None, &former.unwrap_or_default()) {
             Ok(decoded) => decoded,
             Err(error) => return self.take_file_error(path, &error),
         };

@@ -141,7 +141,7 @@ fn convert(path: &Path, args: &ConvertArgs) -> Result<Parts, String> {
 
 impl Parts {
     fn take_dynamic(&mut self, tree: &Node<'_>, origin: Origin) {
-        let converted = v1::convert(tree, origin);
+        let converted = v1::convert(tree, origin, &v1::Context::default());
         let is_empty = converted.tree.as_map().is_none_or(<[_]>::is_empty);
         self.dynamic = (!is_empty).then_some(converted.tree);
         let rejected = converted.rejected.into_iter();

@@ -1,5 +1,7 @@
 //! The whole static configuration and its parts besides entry points.
 
+use std::sync::Arc;
+
 use super::kv_stores::{Consul, Redis, ZooKeeper};
 use super::providers::Etcd;
 use super::validate::default_precedence;
@@ -7,6 +9,7 @@ use super::{EntryPoint, HttpProvider, RestProvider};
 use crate::config::decode::{List, Map, Text};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::http::ForwardingTimeouts;
+use crate::config::v1::Context;
 
 schema! {
     /// The static configuration. [`super::load()`] fills in what Traefik fills in, so that there is an entry point.
@@ -31,6 +34,8 @@ schema! {
         pub core: Core = "core";
         /// What Traefik does not have.
         pub ringway: Ringway = "ringway";
+        /// What frontends and backends of Traefik 1 need to know of all this.
+        pub former: Arc<Context> = "(former)" [hidden];
     }
 
     /// Matters of the whole process.

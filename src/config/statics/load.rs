@@ -274,7 +274,9 @@ fn finish_v1(tree: &Node<'_>, source: Source) -> Result<Loaded, LoadError> {
     findings.warnings.push(v1::notice());
     let remarks = converted.remarks.into_iter().map(|remark| remark.what);
     findings.warnings.extend(remarks);
-    finish(converted.tree, source, findings)
+    let mut loaded = finish(converted.tree, source, findings)?;
+    loaded.config.former = Arc::new(v1::Context::of_static(tree));
+    Ok(loaded)
 }
 
 /// Removes what may stand in a static file without being part of it: the dynamic sections, which the file provider
@@ -320,6 +322,7 @@ fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<
     // What is wrong in itself comes first: checks between options would only repeat it in other words.
     if let Some(mut config) = config.filter(|_| errors.is_empty()) {
         complete(&mut config);
+        config.former = Arc::new(former(&config));
         validate(&config, &mut errors);
         warnings.extend(unserved(&config, &tree));
         if errors.is_empty() {
@@ -331,6 +334,14 @@ fn finish(mut tree: Node<'_>, source: Source, mut findings: Findings) -> Result<
         }
     }
     Err(invalid(source, errors))
+}
+
+/// What frontends of Traefik 1 need to know of today's configuration.
+fn former(config: &StaticConfig) -> v1::Context {
+    v1::Context::of_entry_points(config.entry_points.iter().map(|(name, entry_point)| {
+        let has_tls = entry_point.http.tls.is_some();
+        (&**name, entry_point.address.port(), has_tls)
+    }))
 }
 
 /// Entry points that do not listen, because their protocol is not supported yet.

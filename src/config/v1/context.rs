@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::build::Objects;
+use super::statics;
 use crate::config::duration::GoDuration;
+use crate::config::tree::Node;
 
 /// Where a Traefik 1 tree comes from. Its sources had defaults of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,21 +29,21 @@ pub(super) struct EntryPointFacts {
     pub certificates: Vec<(String, String)>,
 }
 
-/// What is known of the static configuration; the default is nothing.
+/// What frontends and backends need to know of the static configuration that they run with; the default is nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Context {
-    /// Where the tree comes from.
-    pub origin: Origin,
+pub struct Context {
     /// The entry points, if they are known at all.
-    pub entry_points: Option<BTreeMap<String, EntryPointFacts>>,
+    pub(super) entry_points: Option<BTreeMap<String, EntryPointFacts>>,
+    /// Whether they are today's, which may have other names than Traefik 1's had.
+    is_todays: bool,
     /// Names of the entry points of frontends that have none.
-    pub default_entry_points: Vec<String>,
+    pub(super) default_entry_points: Vec<String>,
     /// How often a request is sent at most: 0 means as often as the backend has servers; `None` once.
-    pub retry_attempts: Option<i64>,
+    pub(super) retry_attempts: Option<i64>,
     /// Whether a path with a slash too many or too few is not redirected.
-    pub keeps_trailing_slash: bool,
+    pub(super) keeps_trailing_slash: bool,
     /// Time between two health checks of a backend that does not say.
-    pub health_interval: Option<GoDuration>,
+    pub(super) health_interval: Option<GoDuration>,
 }
 
 /// Where a redirect to an entry point leads.
@@ -54,10 +57,38 @@ pub(super) struct Target {
 }
 
 impl Context {
+    /// What a static file of Traefik 1 says.
+    pub fn of_static(tree: &Node<'_>) -> Self {
+        statics::dynamic_part(tree, &Self::default(), &mut Objects::default())
+    }
+
+    /// The entry points of today's configuration: name, port, whether it has TLS.
+    pub fn of_entry_points<'e>(entry_points: impl Iterator<Item = (&'e str, u16, bool)>) -> Self {
+        let facts = entry_points.map(|(name, port, has_tls)| {
+            let facts = EntryPointFacts {
+                has_tls,
+                port: Some(port),
+                certificates: Vec::new(),
+            };
+            (name.to_owned(), facts)
+        });
+        Self {
+            entry_points: Some(facts.collect()),
+            is_todays: true,
+            ..Self::default()
+        }
+    }
+
+    /// The entry points of a static file of Traefik 1.
+    pub(super) fn set_entry_points(&mut self, facts: BTreeMap<String, EntryPointFacts>) {
+        self.entry_points = Some(facts);
+        self.is_todays = false;
+    }
+
     /// Where a redirect to this entry point leads; `None` if there is no such entry point, or nothing is known.
-    pub fn target(&self, name: &str) -> Option<Target> {
-        if let Some(known) = &self.entry_points {
-            let facts = known.get(name)?;
+    pub(super) fn target(&self, name: &str) -> Option<Target> {
+        let known = self.entry_points.as_ref();
+        if let Some(facts) = known.and_then(|known| known.get(name)) {
             let (scheme, own) = if facts.has_tls {
                 ("https", 443)
             } else {
@@ -65,9 +96,12 @@ impl Context {
             };
             return Some(Target {
                 scheme,
-                port: facts.port.filter(|port| *port != own),
+                port: facts.port.filter(|port| ![0, own].contains(port)),
                 is_guess: false,
             });
+        }
+        if known.is_some() && !self.is_todays {
+            return None;
         }
         let scheme = match name {
             "https" | "websecure" => "https",

@@ -32,7 +32,7 @@ pub(super) fn convert(
     node: &Node<'_>,
     path: &str,
     backends: &FxHashMap<&str, Option<Backend>>,
-    context: &Context,
+    (origin, context): (Origin, &Context),
     out: &mut Objects,
     problems: &mut Problems,
 ) -> Result<(), Vec<ObjectError>> {
@@ -60,7 +60,7 @@ pub(super) fn convert(
     let entry_points = fields.list("entryPoints", problems);
     let priority: Option<i64> = fields.value("priority", problems);
     let passes_host = fields.value("passHostHeader", problems);
-    let passes_host = passes_host.unwrap_or(context.origin == Origin::Store);
+    let passes_host = passes_host.unwrap_or(origin == Origin::Store);
 
     frontend.errors(&mut fields, &backend_name, backends, problems);
     if let Some(list) = white_list(&mut fields, problems) {

@@ -40,7 +40,7 @@ mod tls;
 
 use rustc_hash::FxHashMap;
 
-pub use context::Origin;
+pub use context::{Context, Origin};
 pub use detect::{is_dynamic_only, is_v1, may_be_v1};
 pub use remark::{Remark, Weight};
 pub use statics::{ConvertedStatic, DynamicPart, convert_static};
@@ -48,7 +48,6 @@ pub use text::{decode_text, notice};
 
 use self::backend::Backend;
 use self::build::Objects;
-use self::context::Context;
 use self::read::{Fields, join};
 use self::remark::Problems;
 use super::decode::ObjectError;
@@ -71,31 +70,26 @@ pub struct Converted {
 /// A frontend depends on itself and its backend alone: a tree of one frontend and its backend yields the same objects
 /// as they have in the whole tree. Static keys in the same tree say where redirects to entry points lead. What could not
 /// be converted is in the result's warnings, and a wrong object is rejected with its reasons. Defaults are those of
-/// stores.
-pub fn convert_tree(tree: &Node<'_>) -> Decoded {
-    convert_tree_from(tree, Origin::Store)
-}
-
-/// [`convert_tree`] with the defaults of the tree's source.
-pub fn convert_tree_from(tree: &Node<'_>, origin: Origin) -> Decoded {
-    let converted = convert(tree, origin);
+/// `origin`; what the tree does not say of the static part is in `context`.
+pub fn convert_tree(tree: &Node<'_>, origin: Origin, context: &Context) -> Decoded {
+    let converted = convert(tree, origin, context);
     let decoded = dynamic::decode(&converted.tree, None);
     let warnings = converted.remarks.into_iter().map(|remark| remark.what);
     decoded.amended(converted.rejected, warnings)
 }
 
 /// Converts a Traefik 1 tree with `frontends`, `backends` and `tls` into today's tree.
-pub fn convert(tree: &Node<'_>, origin: Origin) -> Converted {
+pub fn convert(tree: &Node<'_>, origin: Origin, context: &Context) -> Converted {
     let mut problems = Problems::default();
     let mut out = Objects::default();
     let mut rejected = Vec::new();
     let mut top = Fields::of(tree, String::new(), &mut problems);
-    let context = statics::dynamic_part(tree, origin, &mut out);
+    let context = statics::dynamic_part(tree, context, &mut out);
     let backends = backends(&mut top, &context, &mut out, &mut rejected, &mut problems);
     frontends(
         &mut top,
         &backends,
-        &context,
+        (origin, &context),
         &mut out,
         &mut rejected,
         &mut problems,
@@ -153,7 +147,7 @@ fn backends<'n>(
 fn frontends(
     top: &mut Fields<'_, '_>,
     backends: &FxHashMap<&str, Option<Backend>>,
-    context: &Context,
+    context: (Origin, &Context),
     out: &mut Objects,
     rejected: &mut Rejected,
     problems: &mut Problems,

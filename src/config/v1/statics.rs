@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::{Map, Objects};
-use super::context::{Context, EntryPointFacts, Origin};
+use super::context::{Context, EntryPointFacts};
 use super::entry_point::{self, EntryPoint, Shared};
 use super::read::Fields;
 use super::remark::{Problems, Remark};
@@ -79,6 +79,7 @@ pub fn convert_static(tree: &Node<'_>, dynamic: DynamicPart<'_>) -> ConvertedSta
         map: Map::new(),
         providers: Map::new(),
         has_objects,
+        is_written: dynamic.is_written,
         problems: &mut problems,
     };
     made.interface();
@@ -114,20 +115,17 @@ pub fn convert_static(tree: &Node<'_>, dynamic: DynamicPart<'_>) -> ConvertedSta
     }
 }
 
-/// What frontends and backends need to know of the static keys beside them; the objects that entry points need go to
-/// `out`. Problems are told where the static part is converted.
-pub(super) fn dynamic_part(tree: &Node<'_>, origin: Origin, out: &mut Objects) -> Context {
+/// What frontends and backends need to know: what the static keys beside them say, else `known`. The objects that entry
+/// points need go to `out`. Problems are told where the static part is converted.
+pub(super) fn dynamic_part(tree: &Node<'_>, known: &Context, out: &mut Objects) -> Context {
     let mut problems = Problems::default();
     let mut top = Fields::of(tree, String::new(), &mut problems);
-    let mut context = Context {
-        origin,
-        ..Context::default()
-    };
+    let mut context = known.clone();
     if top.get("entryPoints").is_some() {
         let (made, objects) = entry_points(&mut top, true, &mut problems);
         out.append(objects);
         let facts = made.into_iter().map(|(name, made)| (name, made.facts));
-        context.entry_points = Some(facts.collect());
+        context.set_entry_points(facts.collect());
         context.default_entry_points = default_entry_points(&mut top, &mut problems);
     }
     context.others(&mut top, &mut problems);
@@ -140,7 +138,7 @@ impl Context {
         if let Some(mut retry) = top.below("retry", problems) {
             self.retry_attempts = Some(retry.value("attempts", problems).unwrap_or(0));
         }
-        self.keeps_trailing_slash = top.is_on("keepTrailingSlash", problems);
+        self.keeps_trailing_slash |= top.is_on("keepTrailingSlash", problems);
         if let Some(mut check) = top.below("healthcheck", problems) {
             self.health_interval = check.value("interval", problems);
         }
@@ -286,6 +284,8 @@ struct Static<'p, 'n, 'a> {
     providers: Map,
     /// Whether objects that static options need are in a dynamic configuration.
     has_objects: bool,
+    /// Whether today's form is written, instead of run.
+    is_written: bool,
     problems: &'p mut Problems,
 }
 
@@ -405,7 +405,8 @@ impl Static<'_, '_, '_> {
             ),
         ] {
             let node = self.top.get(name);
-            let matters = !self.has_objects || has_store;
+            // While this very file is run, whoever converts frontends is told.
+            let matters = self.is_written && has_store;
             if let Some(node) = node.filter(|_| matters) {
                 self.problems.lost(name, node.at, what);
             }

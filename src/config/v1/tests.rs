@@ -1,11 +1,17 @@
 //! Conversions of whole trees, and of rules one by one.
 
+mod keys;
+
 use super::*;
 use crate::config::dynamic::Object;
 use crate::config::format::{Format, parse};
 
 fn of_toml(text: &str) -> Converted {
-    convert(&parse(Format::Toml, text).unwrap().tree, Origin::File)
+    convert(
+        &parse(Format::Toml, text).unwrap().tree,
+        Origin::File,
+        &Context::default(),
+    )
 }
 
 /// The converted tree as JSON, for comparing.
@@ -153,7 +159,7 @@ fn the_default_of_the_host_header_is_the_sources() {
         "[backends.b]\n[frontends.f]\nbackend = 'b'\n[frontends.f.routes.r]\nrule = 'Host:a'\n";
     let tree = parse(Format::Toml, text).unwrap().tree;
     for (origin, service) in [(Origin::File, "b-own-host"), (Origin::Store, "b")] {
-        let router = object(&convert(&tree, origin), "routers", "f");
+        let router = object(&convert(&tree, origin, &Context::default()), "routers", "f");
         assert!(
             router.contains(&format!("\"service\":\"{service}\"")),
             "{router}"
@@ -199,7 +205,7 @@ fn a_wrong_object_costs_itself_alone() {
     )
     .unwrap()
     .tree;
-    let decoded = convert_tree(&tree);
+    let decoded = convert_tree(&tree, Origin::Store, &Context::default());
     let is_good = |kind, name: &str| decoded.get(kind, name).unwrap().result.is_ok();
     assert!(is_good(Kind::HttpRouter, "good"));
     assert!(is_good(Kind::HttpService, "b"));
@@ -405,9 +411,9 @@ fn a_tree_of_a_store_is_converted_like_a_file() {
         ("tls/one/certificate/certfile", "c.pem"),
         ("tls/one/certificate/keyfile", "k.pem"),
     ]);
-    let converted = convert(&tree, Origin::Store);
+    let converted = convert(&tree, Origin::Store, &Context::default());
     assert_eq!(remarks(&converted, Weight::Lost), [""; 0]);
-    let decoded = convert_tree(&tree);
+    let decoded = convert_tree(&tree, Origin::Store, &Context::default());
     assert!(
         decoded.all_errors().is_empty(),
         "{:?}",
@@ -435,8 +441,12 @@ fn a_frontend_depends_on_itself_and_its_backend_alone() {
     let more = format!(
         "{WHOLE}\n[backends.x.servers.s]\nurl = 'http://x'\n[frontends.g]\nbackend = 'one'\npassHostHeader = false\n"
     );
-    let more = convert_tree_from(&parse(Format::Toml, &more).unwrap().tree, Origin::File);
-    for (key, declared) in &convert_tree_from(&whole, Origin::File).objects {
+    let more = convert_tree(
+        &parse(Format::Toml, &more).unwrap().tree,
+        Origin::File,
+        &Context::default(),
+    );
+    for (key, declared) in &convert_tree(&whole, Origin::File, &Context::default()).objects {
         assert_eq!(
             more.objects.get(key).unwrap().result,
             declared.result,

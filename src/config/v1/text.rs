@@ -1,6 +1,6 @@
 //! Texts that may be Traefik 1 files.
 
-use super::{Origin, convert_tree_from, is_v1, may_be_v1};
+use super::{Context, Origin, convert_tree, is_v1, may_be_v1};
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::Decoded;
 use crate::config::format::{Format, SyntaxError, parse};
@@ -10,7 +10,11 @@ use crate::config::tree::Position;
 ///
 /// # Errors
 /// The text mixes Traefik 1's sections with today's.
-pub fn decode_text(format: Format, text: &str) -> Option<Result<Decoded, SyntaxError>> {
+pub fn decode_text(
+    format: Format,
+    text: &str,
+    context: &Context,
+) -> Option<Result<Decoded, SyntaxError>> {
     if format != Format::Toml || !may_be_v1(text) {
         return None;
     }
@@ -19,7 +23,7 @@ pub fn decode_text(format: Format, text: &str) -> Option<Result<Decoded, SyntaxE
     match is_v1(&document.tree) {
         Ok(false) => None,
         Ok(true) => {
-            let mut decoded = convert_tree_from(&document.tree, Origin::File);
+            let mut decoded = convert_tree(&document.tree, Origin::File, context);
             decoded.warnings.insert(0, notice());
             Some(Ok(decoded))
         }

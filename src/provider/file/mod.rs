@@ -33,6 +33,7 @@ pub use source::Source;
 use source::has_known_extension;
 use watch::{DirectoryWatch, WatchEvent};
 
+use crate::config::v1::Context;
 use crate::io::memory;
 use crate::watcher::{Payload, Position, Update};
 
@@ -59,6 +60,8 @@ pub struct FileSettings {
     pub source: Source,
     /// Whether changes are noticed by themselves; SIGHUP re-reads in any case.
     pub watch: bool,
+    /// What files of Traefik 1 need to know of the static configuration.
+    pub former: Arc<Context>,
 }
 
 /// A running file provider; dropping it ends its thread.
@@ -90,7 +93,7 @@ impl FileProvider {
         let worker = Worker {
             source: settings.source,
             watch,
-            reader: Reader::new(),
+            reader: Reader::new(settings.former),
             writing: HashMap::new(),
             known: HashSet::new(),
             number: 0,

@@ -23,7 +23,7 @@ use rustc_hash::{FxHashSet, FxHasher};
 use super::source::{FileIdentity, Found, FoundFile};
 use crate::config::dynamic::{self, Declared, Decoded, ObjectKey, Reading as Edit};
 use crate::config::format::{Format, SyntaxError};
-use crate::config::v1;
+use crate::config::v1::{self, Context};
 use crate::watcher::{Entry, Objects, Payload};
 
 /// How long an emptied, malformed or vanished file must stay so before it is taken seriously.
@@ -40,6 +40,8 @@ const MAX_PATCH_LOOKUPS: usize = 100_000;
 
 /// Reads one source. Everything it knows is in memory; the file system is the truth.
 pub struct Reader {
+    /// What files of Traefik 1 need to know.
+    former: Arc<Context>,
     files: BTreeMap<PathBuf, FileState>,
     /// Paths in order of precedence, as last found.
     order: Vec<PathBuf>,
@@ -53,6 +55,7 @@ pub struct Reader {
 
 #[derive(Default)]
 struct FileState {
+    former: Arc<Context>,
     identity: Option<FileIdentity>,
     /// Hash of the content that was judged last.
     content: Option<u64>,
@@ -106,16 +109,11 @@ enum Doubt {
     Wrong(String),
 }
 
-impl Default for Reader {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Reader {
-    /// A reader that has seen nothing.
-    pub fn new() -> Self {
+    /// A reader that has seen nothing. `former` is what files of Traefik 1 need to know of the static configuration.
+    pub fn new(former: Arc<Context>) -> Self {
         Self {
+            former,
             files: BTreeMap::new(),
             order: Vec::new(),
             out_of_sight: None,
@@ -141,7 +139,11 @@ impl Reader {
         self.order = found.files.iter().map(|file| file.path.clone()).collect();
         let mut reads = 0;
         for file in &found.files {
-            let state = self.files.entry(file.path.clone()).or_default();
+            let unknown = || FileState {
+                former: Arc::clone(&self.former),
+                ..FileState::default()
+            };
+            let state = self.files.entry(file.path.clone()).or_insert_with(unknown);
             state.present = true;
             if let Some(until) = writing(&file.real_path)
                 && until > now
@@ -472,7 +474,7 @@ impl FileState {
                 return Content::Doubtful(Doubt::Wrong(reason));
             }
         };
-        match read_text_again(path, text, &self.good) {
+        match read_text_again(path, text, &self.good, &self.former) {
             Ok(reading) => Content::Good(reading),
             Err(FileError::Syntax(error)) => {
                 Content::Doubtful(Doubt::Wrong(format!("{}:{error}", path.display())))
@@ -530,7 +532,7 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// Decodes the text of a dynamic configuration file; its format follows from its name (`.toml`, anything
-/// else is YAML). Unchanged objects are taken from `previous`.
+/// else is YAML). Unchanged objects are taken from `previous`; `former` is what a file of Traefik 1 needs to know.
 ///
 /// # Errors
 /// The text cannot be parsed at all.
@@ -538,18 +540,24 @@ pub fn decode_text(
     path: &Path,
     text: &str,
     previous: Option<&Decoded>,
+    former: &Context,
 ) -> Result<Decoded, FileError> {
     let format = format_of(path, text)?;
-    let former = v1::decode_text(format, text);
+    let former = v1::decode_text(format, text, former);
     former
         .unwrap_or_else(|| dynamic::decode_text(format, text, previous))
         .map_err(FileError::Syntax)
 }
 
 /// The same for a text that may be an edit of the one that `good` is the reading of.
-fn read_text_again(path: &Path, text: &str, good: &Decoded) -> Result<Edit, FileError> {
+fn read_text_again(
+    path: &Path,
+    text: &str,
+    good: &Decoded,
+    former: &Context,
+) -> Result<Edit, FileError> {
     let format = format_of(path, text)?;
-    let former = v1::decode_text(format, text).map(|decoded| decoded.map(Edit::from));
+    let former = v1::decode_text(format, text, former).map(|decoded| decoded.map(Edit::from));
     former
         .unwrap_or_else(|| good.read_again(format, text))
         .map_err(FileError::Syntax)

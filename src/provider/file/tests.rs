@@ -61,6 +61,7 @@ impl Scene {
         let settings = FileSettings {
             source,
             watch: true,
+            former: Arc::default(),
         };
         let sink = move |update| drop(sender.send(update));
         self.provider = Some(FileProvider::start(settings, sink).unwrap());
@@ -569,6 +570,7 @@ fn rereading_sees_what_a_watch_could_not() {
     let settings = FileSettings {
         source: Source::File(scene.path("dynamic.yml")),
         watch: false,
+        former: Arc::default(),
     };
     scene.provider =
         Some(FileProvider::start(settings, move |update| drop(sender.send(update))).unwrap());

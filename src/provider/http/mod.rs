@@ -21,6 +21,7 @@ mod client;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use client::{Client, ETag, Fetched};
 use super::backoff::Waits;
 use super::document::{Document, Reporter};
 use crate::config::secret::Secret;
+use crate::config::v1::Context;
 use crate::watcher::Update;
 
 /// The provider's name, as objects' names carry it.
@@ -57,6 +59,8 @@ pub struct HttpSettings {
     pub tls: Tls,
     /// Most bytes of a body.
     pub max_bytes: u64,
+    /// What a body of Traefik 1's form needs to know of the static configuration.
+    pub former: Arc<Context>,
 }
 
 /// Says when to ask.
@@ -97,9 +101,9 @@ impl HttpProvider {
             .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker {
+            document: Document::new(Arc::clone(&settings.former)),
             settings,
             client: None,
-            document: Document::default(),
             etag: None,
             reporter: Reporter::new(NAME, sink),
         };

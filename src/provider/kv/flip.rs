@@ -238,7 +238,7 @@ impl<S: Store> Driver<S> {
             self.keep_old(&format!(
                 "the alias key {key} names {shown}, below which no key lies"
             ));
-        } else if found.candidate.is_undecodable() {
+        } else if found.candidate.is_undecodable(&self.settings.former) {
             self.keep_old(&format!(
                 "the alias key {key} names {shown}, of whose {} keys nothing can be used",
                 found.candidate.keys()

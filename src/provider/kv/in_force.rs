@@ -17,6 +17,7 @@ use super::saved::{Header, Saved};
 use super::seen::{MAX_PROBLEMS, Problem, Problems, Seen, Sight};
 use super::store::{Change, Listing, Pair, Revision};
 use super::tree::{Candidate, Tree, prefix_of};
+use crate::config::v1::Context;
 use crate::watcher::{Payload, Position, Update};
 
 /// What does not change while a provider runs.
@@ -24,6 +25,7 @@ use crate::watcher::{Payload, Position, Update};
 pub(super) struct Terms {
     pub(super) provider: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) former: Arc<Context>,
     pub(super) alias_key: Option<String>,
     pub(super) allow_restore: bool,
     pub(super) saved_path: Option<PathBuf>,
@@ -90,7 +92,7 @@ impl InForce {
             is_from_disk: true,
         });
         Self {
-            tree: Tree::new(terms.limits),
+            tree: Tree::new(terms.limits, Arc::clone(&terms.former)),
             terms,
             sink: Box::new(sink),
             root: String::new(),

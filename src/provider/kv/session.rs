@@ -31,6 +31,7 @@ use super::saved::{self, Saved};
 use super::seen::Seen;
 use super::store::Store;
 use super::tree::{other_spelling, trim_root};
+use crate::config::v1::Context;
 use crate::watcher::Update;
 
 /// How long a store may take to give its first state before the saved one is put into force.
@@ -51,6 +52,8 @@ pub struct SessionSettings {
     pub root: String,
     /// What the tree may grow to.
     pub limits: Limits,
+    /// What a Traefik 1 tree needs to know of the static configuration.
+    pub former: Arc<Context>,
     /// The key that names the root, if one does.
     pub alias: Option<AliasSettings>,
     /// Whether another or an older store is accepted, instead of keeping the last good state.
@@ -157,6 +160,7 @@ pub async fn run<S: Store>(
     let terms = Terms {
         provider: Arc::clone(&settings.provider),
         limits: settings.limits,
+        former: Arc::clone(&settings.former),
         alias_key: settings.alias.as_ref().map(|alias| alias.key.clone()),
         allow_restore: settings.allow_restore,
         saved_path: path.clone(),

@@ -7,9 +7,12 @@
 //! A listing is gathered before it meets the tree in force, so that it can be refused without a trace. Not here:
 //! whether it is accepted (`in_force`), what keys mean (`image`).
 
+use std::sync::Arc;
+
 use super::image::{Image, Limits, TooLarge};
 use super::store::{Change, Pair};
 use crate::config::decode::ObjectError;
+use crate::config::v1::Context;
 use crate::io::memory;
 use crate::watcher::{Entry, Objects};
 
@@ -21,6 +24,7 @@ const FIRST_LOOK: usize = 1000;
 pub(super) struct Tree {
     image: Image,
     limits: Limits,
+    former: Arc<Context>,
 }
 
 /// A listing. Beyond the limits it takes in no more, so that it is refused as a whole.
@@ -34,11 +38,12 @@ pub(super) struct Candidate {
 }
 
 impl Tree {
-    /// No pairs.
-    pub(super) fn new(limits: Limits) -> Self {
+    /// No pairs. `former` is what a Traefik 1 tree needs to know.
+    pub(super) fn new(limits: Limits, former: Arc<Context>) -> Self {
         Self {
-            image: Image::new(limits),
+            image: Image::new(limits, Arc::clone(&former)),
             limits,
+            former,
         }
     }
 
@@ -74,12 +79,13 @@ impl Tree {
 
     /// Whether the candidate has the same objects. Decodes both, for which there is seldom need.
     pub(super) fn is_equal(&self, candidate: &Candidate) -> bool {
-        let mut own = Image::new(self.limits);
+        let image = || Image::new(self.limits, Arc::clone(&self.former));
+        let mut own = image();
         let mut pairs = Vec::new();
         self.image
             .read(|key, value| pairs.push((key.to_vec(), value.to_vec())));
         let own = take_in(&mut own, pairs);
-        own.is_ok_and(|own| Ok(own) == take_in(&mut Image::new(self.limits), candidate.pairs()))
+        own.is_ok_and(|own| Ok(own) == take_in(&mut image(), candidate.pairs()))
     }
 
     /// Makes the candidate the tree in force and returns the objects that differ.
@@ -160,10 +166,10 @@ impl Candidate {
     }
 
     /// Whether nothing of it decodes.
-    pub(super) fn is_undecodable(&self) -> bool {
+    pub(super) fn is_undecodable(&self, former: &Arc<Context>) -> bool {
         // Nearly always something does that comes early.
         [FIRST_LOOK, usize::MAX].into_iter().all(|many| {
-            let mut image = Image::new(self.limits);
+            let mut image = Image::new(self.limits, Arc::clone(former));
             let objects = take_in(&mut image, self.pairs().take(many)).unwrap_or_default();
             !objects
                 .values()

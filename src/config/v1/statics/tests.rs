@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::format::{Format, parse};
 use crate::config::statics::{Files, Loaded, load};
-use crate::config::v1::{Origin, Weight, convert_tree};
+use crate::config::v1::{Origin, Weight, convert, convert_tree};
 
 struct OneFile(&'static str);
 
@@ -138,7 +138,11 @@ fn a_whole_file_is_static_and_dynamic_at_once() {
     );
     assert_eq!(config.servers_transport.max_idle_conns_per_host, 7);
 
-    let decoded = convert_tree(&parse(Format::Toml, INLINE).unwrap().tree);
+    let decoded = convert_tree(
+        &parse(Format::Toml, INLINE).unwrap().tree,
+        Origin::Store,
+        &Context::default(),
+    );
     assert!(
         decoded.all_errors().is_empty(),
         "{:?}",
@@ -164,10 +168,71 @@ fn a_whole_file_is_static_and_dynamic_at_once() {
 #[test]
 fn a_redirect_leads_to_the_port_of_its_entry_point() {
     let tree = parse(Format::Toml, INLINE).unwrap().tree;
-    let converted = crate::config::v1::convert(&tree, Origin::Store).tree;
+    let converted = convert(&tree, Origin::Store, &Context::default()).tree;
     let redirect = "http.middlewares.f-redirect.redirectScheme";
     assert_eq!(at(&converted, &format!("{redirect}.scheme")), Some("https"));
     assert_eq!(at(&converted, &format!("{redirect}.port")), Some("8443"));
+}
+
+/// A tree of a store whose frontends need to know what runs them.
+fn frontend_of_a_store() -> Node<'static> {
+    let text = "[backends.b.servers.s]\nurl = 'http://10.0.0.1'\n[backends.b.healthCheck]\npath = '/h'\n\
+                [frontends.f]\nbackend = 'b'\npassTLSCert = true\nentryPoints = ['https']\n\
+                [frontends.f.redirect]\nentryPoint = 'https'\n[frontends.f.routes.r]\nrule = 'Path:/x'\n";
+    parse(Format::Toml, text).unwrap().tree.into_owned()
+}
+
+#[test]
+fn frontends_of_stores_know_the_static_file_that_they_run_with() {
+    let text = "[entryPoints.https]\naddress = ':8443'\n[entryPoints.https.tls]\n\
+                [[entryPoints.https.tls.certificates]]\ncertFile = 'a.crt'\nkeyFile = 'a.key'\n\
+                [retry]\nattempts = 3\n[healthcheck]\ninterval = '7s'\n";
+    let loaded = loaded(&*Box::leak(
+        format!("keepTrailingSlash = true\n{text}").into_boxed_str(),
+    ));
+    let told: Vec<_> = loaded.warnings.iter().map(|told| &*told.path).collect();
+    assert!(!told.contains(&"retry"), "{told:?}");
+    let made = convert(&frontend_of_a_store(), Origin::Store, &loaded.config.former);
+    assert_eq!(made.rejected, []);
+    let text = |path: &str| at(&made.tree, path);
+    let redirect = "http.middlewares.f-redirect.redirectScheme";
+    assert_eq!(text(&format!("{redirect}.port")), Some("8443"));
+    assert_eq!(text("http.middlewares.f-retry.retry.attempts"), Some("3"));
+    let transport = "http.serversTransports.f-pass-tls-cert.certificates.0.certFile";
+    assert_eq!(text(transport), Some("a.crt"));
+    let interval = "http.services.b-f.loadBalancer.healthCheck.interval";
+    assert_eq!(text(interval), Some("7s"));
+    assert_eq!(text("http.routers.f-slash.rule"), None);
+    // What a tree says itself comes first.
+    let tree = parse(Format::Toml, INLINE).unwrap().tree;
+    let known = Context::of_entry_points([("https", 1, false)].into_iter());
+    let made = convert(&tree, Origin::Store, &known);
+    assert_eq!(at(&made.tree, &format!("{redirect}.port")), Some("8443"));
+}
+
+#[test]
+fn frontends_of_stores_know_todays_entry_points() {
+    let loaded = loaded(
+        "[entryPoints.edge]\naddress = ':444'\n[entryPoints.edge.http.tls]\n[entryPoints.web]\naddress = ':80'\n",
+    );
+    for (name, scheme, port) in [
+        ("edge", Some("https"), Some("444")),
+        ("web", Some("http"), None),
+    ] {
+        let mut tree = frontend_of_a_store();
+        let frontend = tree.field_mut("frontends").field_mut("f");
+        let redirect = frontend.field_mut("redirect");
+        *redirect.field_mut("entryPoint") = Node::scalar(name);
+        let made = convert(&tree, Origin::Store, &loaded.config.former);
+        let redirect = "http.middlewares.f-redirect.redirectScheme";
+        assert_eq!(at(&made.tree, &format!("{redirect}.scheme")), scheme);
+        assert_eq!(at(&made.tree, &format!("{redirect}.port")), port);
+    }
+    // Today's may have other names: the usual ones are still understood.
+    let made = convert(&frontend_of_a_store(), Origin::Store, &loaded.config.former);
+    let redirect = "http.middlewares.f-redirect.redirectScheme";
+    assert_eq!(at(&made.tree, &format!("{redirect}.scheme")), Some("https"));
+    assert_eq!(made.rejected, []);
 }
 
 #[test]
@@ -205,7 +270,7 @@ fn what_needs_a_dynamic_part_is_lost_without_one() {
     let without = converted(text, false);
     assert_eq!(
         lost(&without),
-        ["entryPoints.http.compress", "web.auth", "retry", "acme"]
+        ["entryPoints.http.compress", "web.auth", "acme"]
     );
     // Nothing that was guarded is served openly.
     assert!(without.tree.field("api").is_none());
@@ -216,8 +281,8 @@ fn what_needs_a_dynamic_part_is_lost_without_one() {
         at(&with.tree, "providers.file.filename"),
         Some("dynamic.yml")
     );
-    let objects =
-        crate::config::v1::convert(&parse(Format::Toml, text).unwrap().tree, Origin::Store).tree;
+    let tree = parse(Format::Toml, text).unwrap().tree;
+    let objects = convert(&tree, Origin::Store, &Context::default()).tree;
     assert_eq!(
         at(&objects, "http.routers.traefik-api.middlewares.0"),
         Some("web-auth")

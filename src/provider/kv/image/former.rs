@@ -1,32 +1,37 @@
 //! A Traefik 1 tree: converted as a whole whenever it changes, and compared object by object.
 
+use std::sync::Arc;
+
 use super::units::{Group, Units};
 use super::{borrowed, owned};
 use crate::config::decode::ObjectError;
 use crate::config::dynamic::Decoded;
 use crate::config::kv::former_tree;
 use crate::config::tree::Node;
+use crate::config::v1::{self, Context, Origin};
 use crate::watcher::{Entry, Objects};
 
 /// Converts a tree `{frontends: {…}, backends: {…}, tls: {…}}` into today's objects.
-pub type Convert = fn(&Node<'_>) -> Decoded;
+pub type Convert = fn(&Node<'_>, &Context) -> Decoded;
 
 /// The conversion in use.
-pub const CONVERT: Convert = crate::config::v1::convert_tree;
+pub const CONVERT: Convert = |tree, context| v1::convert_tree(tree, Origin::Store, context);
 
 /// What a Traefik 1 tree declares.
 #[derive(Debug)]
 pub struct FormerTree {
     convert: Convert,
+    context: Arc<Context>,
     objects: Objects,
     problems: Vec<ObjectError>,
 }
 
 impl FormerTree {
     /// No tree.
-    pub const fn new(convert: Convert) -> Self {
+    pub const fn new(convert: Convert, context: Arc<Context>) -> Self {
         Self {
             convert,
+            context,
             objects: Objects::new(),
             problems: Vec::new(),
         }
@@ -58,7 +63,7 @@ impl FormerTree {
         all.sort();
         let pairs: Vec<_> = all.iter().map(borrowed).collect();
         let (tree, errors) = former_tree(&pairs);
-        let decoded = (self.convert)(&tree);
+        let decoded = (self.convert)(&tree, &self.context);
         self.problems = errors;
         self.problems.extend(decoded.errors);
         self.problems.extend(decoded.warnings);

@@ -32,6 +32,7 @@ use crate::config::decode::ObjectError;
 use crate::config::dynamic::{Kind, ObjectKey};
 use crate::config::kv::{self, Content, Nowhere, Pair, Place};
 use crate::config::tree::{ContentHash, Position};
+use crate::config::v1::Context;
 use crate::watcher::{Entry, Objects};
 use certificates::Certificates;
 use former::FormerTree;
@@ -190,20 +191,20 @@ impl Fate {
 }
 
 impl Image {
-    /// An image without pairs.
-    pub fn new(limits: Limits) -> Self {
-        Self::with_converter(limits, former::CONVERT)
+    /// An image without pairs. `context` is what a Traefik 1 tree needs to know.
+    pub fn new(limits: Limits, context: Arc<Context>) -> Self {
+        Self::with_converter(limits, former::CONVERT, context)
     }
 
     /// An image that converts Traefik 1 trees so.
-    pub fn with_converter(limits: Limits, convert: Convert) -> Self {
+    pub fn with_converter(limits: Limits, convert: Convert, context: Arc<Context>) -> Self {
         Self {
             limits,
             units: Units::default(),
             tally: Tally::default(),
             strays: Strays::default(),
             certificates: Certificates::default(),
-            former: FormerTree::new(convert),
+            former: FormerTree::new(convert, context),
             listings: 0,
             problems_version: 0,
         }

@@ -181,7 +181,7 @@ fn simply_former(store: &Store) -> BTreeMap<ObjectKey, Result<Object, Vec<Object
 }
 
 /// Makes routers of frontends whose rule is their backend.
-fn convert(tree: &Node<'_>) -> Decoded {
+fn convert(tree: &Node<'_>, _: &Context) -> Decoded {
     let mut routers = Node::map();
     for entry in tree
         .get("frontends")
@@ -204,7 +204,7 @@ fn convert(tree: &Node<'_>) -> Decoded {
 }
 
 fn image() -> Image {
-    Image::with_converter(Limits::default(), convert)
+    Image::with_converter(Limits::default(), convert, Arc::default())
 }
 
 /// What changed objects make of those that were there.
@@ -527,7 +527,7 @@ fn a_listing_that_is_dropped_or_too_large_changes_nothing() {
         pairs: 60,
         ..Limits::default()
     };
-    let mut image = Image::new(limits);
+    let mut image = Image::new(limits, Arc::default());
     list_sorted(&mut image, &store).unwrap();
     let mut listing = image.begin();
     listing.page([("http/routers/other/rule", "x")]);
@@ -563,7 +563,7 @@ fn a_value_that_is_too_long_rejects_its_object_and_a_key_that_is_too_long_is_a_p
         key_bytes: 40,
         ..Limits::default()
     };
-    let mut image = Image::new(limits);
+    let mut image = Image::new(limits, Arc::default());
     let key = "http/routers/r/rule";
     let changed = image.apply([(key, Some("123456789"))].into_iter()).unwrap();
     let router = ObjectKey::new(Kind::HttpRouter, "r");

@@ -15,6 +15,7 @@ mod values;
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -120,6 +121,7 @@ fn settings(fake_root: &str) -> SessionSettings {
         provider: "etcd".into(),
         root: fake_root.into(),
         limits: Limits::default(),
+        former: Arc::default(),
         alias: None,
         allow_restore: false,
         state_dir: None,
@@ -246,7 +248,7 @@ fn decoded(fake: &Fake, root: &str, revision: u64) -> Objects {
     let mut candidate = Candidate::new(Limits::default(), &prefix_of(root));
     let pairs = fake.state_at(revision).into_iter();
     candidate.page(pairs.map(|(key, value)| Pair { key, value }).collect());
-    let mut tree = Tree::new(Limits::default());
+    let mut tree = Tree::new(Limits::default(), Arc::default());
     tree.accept(candidate).unwrap()
 }
 
