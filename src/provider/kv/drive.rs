@@ -24,6 +24,9 @@ use super::tree::{Candidate, other_spelling, prefix_of, trim_root};
 /// How long changes of a store that is not believed are gathered before it is listed again.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long nothing is asked between a root in force and an alias in it, or the other way round.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(20);
+
 /// What the driver is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -121,6 +124,8 @@ impl<S: Store> Driver<S> {
                 Some(alias) if alias.is_in_root => self.follow_alias_in_root(alias).await?,
                 Some(alias) => self.follow_alias(&alias).await?,
             }
+            // A store whose answers contradict each other must not be asked without pause.
+            sleep(HANDOVER_PAUSE).await;
         }
     }
 
@@ -237,7 +242,9 @@ impl<S: Store> Driver<S> {
             } else {
                 match event {
                     Some(Event::Transaction { revision, changes }) => {
-                        if self.is_taken_over(&changes, prefix) {
+                        // A watch may begin with what was seen before.
+                        let is_new = revision > self.in_force.borrow().revision();
+                        if is_new && self.is_taken_over(&changes, prefix) {
                             return Ok(None);
                         }
                         let applied = {

@@ -2,14 +2,15 @@
 
 use super::*;
 
-fn in_root() -> SessionSettings {
+/// Settings for this root.
+pub(super) fn in_root(root: &str) -> SessionSettings {
     SessionSettings {
         alias: Some(AliasSettings {
-            key: "base/alias".into(),
+            key: super::super::in_root::key_below(root),
             watches_tree: false,
             is_in_root: true,
         }),
-        ..settings("base")
+        ..settings(root)
     }
 }
 
@@ -24,7 +25,7 @@ fn store() -> Fake {
 fn without_an_alias_the_root_is_in_force_and_followed() {
     paused(async {
         let fake = store();
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         assert_eq!(run.view().rules(), [("a", Some("1"))]);
         fake.put(&rule("base", "a"), "changed");
         run.until_rules(&[("a", "changed")]).await;
@@ -38,7 +39,7 @@ fn without_an_alias_the_root_is_in_force_and_followed() {
 fn an_alias_takes_over_while_it_exists() {
     paused(async {
         let fake = store();
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         fake.put("base/alias", "two");
         run.until_rules(&[("b", "2")]).await;
         assert_eq!(run.updates_count(), 2);
@@ -60,7 +61,7 @@ fn an_alias_takes_over_while_it_exists() {
 fn a_transaction_that_writes_the_alias_and_deletes_the_root_is_one_change() {
     paused(async {
         let fake = store();
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         fake.commit(&[(&rule("base", "a"), None), ("base/alias", Some("two"))]);
         run.until_rules(&[("b", "2")]).await;
         assert_eq!(run.updates_count(), 2);
@@ -72,7 +73,7 @@ fn an_alias_that_is_there_at_the_start_counts_from_the_start() {
     paused(async {
         let fake = store();
         fake.put("base/alias", "/two/");
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         assert_eq!(run.view().rules(), [("b", Some("2"))]);
         assert_eq!(run.updates_count(), 1);
         fake.delete(&rule("base", "a"));
@@ -88,7 +89,7 @@ fn the_alias_is_found_under_the_roots_other_spelling() {
         let fake = Fake::default();
         fake.put("/base/alias", "/two");
         fake.put(&rule("/two", "b"), "2");
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         assert_eq!(run.view().rules(), [("b", Some("2"))]);
         fake.put(&rule("/three", "c"), "3");
         fake.put("/base/alias", "/three");
@@ -102,7 +103,7 @@ fn the_alias_is_found_under_the_roots_other_spelling() {
 #[test]
 fn an_alias_that_is_gone_with_an_empty_root_keeps_the_tree_also_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = || with_state(directory.path(), in_root());
+    let settings = || with_state(directory.path(), in_root("base"));
     paused(async {
         let fake = store();
         fake.delete(&rule("base", "a"));
@@ -127,7 +128,7 @@ fn an_alias_that_is_gone_with_an_empty_root_keeps_the_tree_also_over_a_restart()
 fn an_alias_that_is_written_while_the_store_is_away_takes_over() {
     paused(async {
         let fake = store();
-        let run = Run::ready(&fake, in_root()).await;
+        let run = Run::ready(&fake, in_root("base")).await;
         fake.disconnect();
         fake.commit(&[(&rule("base", "a"), None), ("base/alias", Some("two"))]);
         run.until_rules(&[("b", "2")]).await;

@@ -76,11 +76,16 @@ fn commit(fake: &Fake, changes: &[(bool, u8, Option<u8>)]) {
 }
 
 async fn play(run: &Run, steps: Vec<Step>) {
+    let flip = |fake: &Fake, value: Option<bool>| fake.put("alias", value.map_or("nowhere", tree));
+    play_with(run, steps, flip).await;
+}
+
+async fn play_with(run: &Run, steps: Vec<Step>, flip: fn(&Fake, Option<bool>) -> u64) {
     let fake = &run.fake;
     for step in steps {
         match step {
             Step::Commit(changes) => commit(fake, &changes),
-            Step::Flip(value) => drop(fake.put("alias", value.map_or("nowhere", tree))),
+            Step::Flip(value) => drop(flip(fake, value)),
             Step::Disconnect => fake.disconnect(),
             Step::Down => fake.set_up(false),
             Step::Up => fake.set_up(true),
@@ -139,6 +144,37 @@ proptest! {
             let end = run.view();
             assert!(end.error.is_none() && end.objects == last);
             audit(&run, &["one"]);
+        });
+    }
+
+    #[test]
+    fn an_alias_in_the_root_ends_in_the_tree_it_names_or_else_in_the_root(
+        steps in proptest::collection::vec(step(), 0..40),
+        after in proptest::collection::vec(step(), 0..20),
+        has_alias: bool,
+    ) {
+        paused(async {
+            let fake = Fake::default();
+            let run = Run::start(&fake, super::in_root::in_root("one"));
+            let write = |fake: &Fake, value: Option<bool>| fake.commit(&[("one/alias", value.map(tree))]);
+            play_with(&run, steps, write).await;
+            let root = tree(has_alias);
+            let alias = has_alias.then_some("two");
+            let flip = fake.commit(&[("one/alias", alias), (&rule(root, "good"), Some("1"))]);
+            let in_force = decoded(&fake, root, flip);
+            run.until(|view| view.is_reported && view.error.is_none() && view.objects == in_force).await;
+            let after: Vec<Step> = after.into_iter().filter(|step| match step {
+                Step::Flip(_) => false,
+                Step::Compact | Step::Fail(Failure::Compacted) | Step::FailWatch(Failure::Compacted) => !has_alias,
+                _ => true,
+            }).collect();
+            play_with(&run, after, write).await;
+            let last = if has_alias { in_force } else { decoded(&fake, "one", fake.revision()) };
+            run.until(|view| view.error.is_none() && view.objects == last).await;
+            sleep(Duration::from_secs(30)).await;
+            let end = run.view();
+            assert!(end.error.is_none() && end.objects == last);
+            audit(&run, &["one", "two"]);
         });
     }
 
