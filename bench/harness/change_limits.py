@@ -367,36 +367,44 @@ def alias(context, section, store):
     """All routes replaced at once under load, by one write."""
     routes = context.scale(100_000, 10_000)
     subject = aliased(context, store, routes)
-    isolate_shards(subject.running.process)
     api, changes = RingwayApi(subject.running.api_port), Changes(context, subject)
-    load = changes.load(connections=32, method="POST", body=256, verify="true")
+    # Few connections, so that a shard that nothing interrupts is not stopped as a runaway.
+    load = changes.load(connections=3, method="POST", body=256, verify="true")
+    delays, quiet, during = [], [], []
+    process, switches = subject.running.process, context.scale(10, 2)
     try:
-        time.sleep(3 * PUBLISHED)
-        quiet = longest_turn(api, 2)
-        delays, during = [], 0
-        before = threads_ms(subject.running.process)
-        switches = context.scale(6, 2)
-        for number in range(switches):
-            tree = ("green", "blue")[number % 2]
-            store.client.put(ALIAS, f"trees/{tree}")
-            delays.append(changes.wait(f"{tree}.test", time.perf_counter(), 60))
-            during = max(during, longest_turn(api, 2))
+        with isolated_shards(process):
+            time.sleep(3 * PUBLISHED)
+            before = threads_ms(process)
+            for number in range(switches):
+                tree = ("green", "blue")[number % 2]
+                store.client.put(ALIAS, f"trees/{tree}")
+                delays.append(changes.wait(f"{tree}.test", time.perf_counter(), 60))
+                during.append(longest_turn(api, 2 * PUBLISHED))
+                time.sleep(delays[-1] / 1e3)
+                quiet.append(longest_turn(api, 2 * PUBLISHED))
+            after = threads_ms(process)
     finally:
-        after = threads_ms(subject.running.process)
         counts = json.loads(load.communicate(timeout=60)[0].strip().splitlines()[-1])
     used = {name: (after[name] - before.get(name, 0)) / switches for name in after}
     control = api.variables()["longestControlTurnNs"] / 1e6
     section.row("switch by alias under load", routes, subject.label, "ms to effective, median", summary(delays)["median"])
-    section.row("", routes, subject.label, "longest shard turn, quiet, ms", quiet)
-    section.row("", routes, subject.label, "longest shard turn, switching, ms", during)
+    for what, turns in (("with a switch", during), ("quiet, as long", quiet)):
+        section.row("", routes, subject.label, f"longest shard turn, {what}, ms: median", summary(turns)["median"])
+        section.row("", routes, subject.label, f"worst of {switches}", max(turns))
     section.row("", routes, subject.label, "CPU ms of the source's thread per switch", cpu_of(used, "ringway-etcd"))
     section.row("", routes, subject.label, "CPU ms of the plan's thread per switch", cpu_of(used, "ringway-plan"))
     section.row("", routes, subject.label, "control thread's longest turn, ms", control)
     section.row("", routes, subject.label, "failed requests", counts["failed"])
     section.data(what="alias", ms=delays, cpu_ms=used, longest_turn_ms=during, quiet_turn_ms=quiet, control_ms=control,
                  failed=counts["failed"], errors=counts["first_errors"])
-    section.check(f"longest shard turn while {routes:,} routes are switched, ms", during, 1.0)
+    section.check(f"longest shard turn while {routes:,} routes are switched, median of switches, ms",
+                  summary(during)["median"], 1.0)
+    section.check(f"longest shard turn while {routes:,} routes are switched, worst switch, ms", max(during), 1.0)
     section.check("failed requests during switches", counts["failed"], 0)
+    section.note("Turns are wall time. While they are measured the shard has a core and real-time priority where that "
+                 "is allowed, everything else runs on the other core; what a hypervisor or an interrupt takes stays in "
+                 "them, which the quiet stretches show.")
 
 
 def longest_turn(api, seconds):
@@ -409,13 +417,22 @@ def longest_turn(api, seconds):
     return longest / 1e6
 
 
-def isolate_shards(process):
-    """Leaves one core to the shards, so that a turn's time is the turn's and not another thread's."""
-    if len(cores()) < 2:
-        return
-    for task in Path(f"/proc/{process.popen.pid}/task").iterdir():
-        is_shard = (task / "comm").read_text().startswith("shard")
-        os.sched_setaffinity(int(task.name), {int(PROXY_CORE if is_shard else LOAD_CORE)})
+@contextlib.contextmanager
+def isolated_shards(process):
+    """Leaves one core to the shards alone, so that a turn's time is the turn's and not another thread's."""
+    mine = os.sched_getaffinity(0)
+    if len(cores()) >= 2:
+        os.sched_setaffinity(0, {int(LOAD_CORE)})
+        for task in Path(f"/proc/{process.popen.pid}/task").iterdir():
+            is_shard = (task / "comm").read_text().startswith("shard")
+            os.sched_setaffinity(int(task.name), {int(PROXY_CORE if is_shard else LOAD_CORE)})
+            if is_shard:
+                with contextlib.suppress(PermissionError):
+                    os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 MEASURES = (acknowledged, burst, storm, crowded_storm, soak, resync, alias)

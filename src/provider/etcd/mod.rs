@@ -14,6 +14,9 @@
 //! | [`assembly`] | answers and fragments → whole transactions |
 //! | [`failure`] | what etcd's errors mean |
 //!
+//! gRPC is the library `tonic`. The messages are not generated: the library `etcd-client` needs `protoc` for that whenever
+//! it is built, which a fresh machine does not have, and the few that a reader needs fit one file.
+//!
 //! The product only reads. Not here: when to list, watch and try again (`kv::session`), what keys mean.
 
 pub mod assembly;
