@@ -164,8 +164,19 @@ class HAProxyReload(Subject):
     def apply(self, name, pretend=False):
         written = self.write("hosts.map", f"{self.base}{name} origin\n", pretend)
         if not pretend:
-            os.kill(self.running.process.popen.pid, signal.SIGUSR2)
+            self.reload()
         return written
+
+    def reload(self):
+        """Signals until the master process says that it reloads: one signal during a reload is lost."""
+        before, deadline = self.log().count("Reloading HAProxy"), time.monotonic() + 20
+        while self.log().count("Reloading HAProxy") == before:
+            if time.monotonic() > deadline:
+                raise Failure(f"the master process does not react to SIGUSR2; see {self.running.process.log}")
+            os.kill(self.running.process.popen.pid, signal.SIGUSR2)
+            patience = time.monotonic() + 0.05
+            while self.log().count("Reloading HAProxy") == before and time.monotonic() < patience:
+                time.sleep(0.001)
 
 
 class NginxFromEtcd(DynamicEtcd):
