@@ -89,6 +89,7 @@ impl Link {
         let opened = timeout(TIMEOUT, shake_hands(address, settings, &name)).await;
         let (stream, session) = opened.map_err(|_| unavailable("no answer in time"))??;
         let (reading, writing) = stream.into_split();
+        // Not limited: whoever asks waits for the answer, so there are as many requests as askers.
         let (requests, requested) = mpsc::unbounded_channel();
         // As servers expect it: silent for a third, dead after two thirds.
         let link = Self {
