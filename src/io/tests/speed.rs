@@ -23,10 +23,20 @@ fn cpu_time() -> (Duration, Duration) {
     (user, user + time(usage.ru_stime))
 }
 
+/// Gives the toy a CPU of its own, if there are two: peers on the same one would preempt it whenever
+/// it wakes them.
+fn pin(toy: bool) {
+    let cpus = cpu::affinity();
+    if let [first, second, ..] = cpus[..] {
+        cpu::pin(if toy { first } else { second }).expect("a CPU of this process");
+    }
+}
+
 /// Answers each request on its listener.
 fn origin_thread() -> SocketAddr {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
+        pin(false);
         let mut reactor = Reactor::new(&ReactorConfig::default()).expect("a ring");
         let handle = reactor.handle();
         reactor.run_until(async {
@@ -61,7 +71,10 @@ fn toy_proxy(driver: DriverChoice) -> (f64, f64) {
     let (connections, requests) = (32, if cfg!(debug_assertions) { 200 } else { 3_000 });
     let origin = origin_thread();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let proxy = std::thread::spawn(move || {
+    // Named, so that a profiler can tell the two apart.
+    let thread = std::thread::Builder::new().name(format!("toy {driver:?}"));
+    let run = move || {
+        pin(true);
         let config = ReactorConfig {
             driver,
             ..ReactorConfig::default()
@@ -107,9 +120,11 @@ fn toy_proxy(driver: DriverChoice) -> (f64, f64) {
             println!("{stats:?}");
             (user_end - user, all_end - all)
         })
-    });
+    };
+    let proxy = thread.spawn(run).expect("a thread");
     let addr = receiver.recv().expect("an address");
     let client = std::thread::spawn(move || {
+        pin(false);
         on_ring(&ReactorConfig::default(), |handle| async move {
             let mut streams = Vec::new();
             for _ in 0..connections {
