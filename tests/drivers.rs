@@ -5,8 +5,9 @@ mod support;
 
 use std::process::Output;
 
+use support::client::Client;
 use support::origin::answering;
-use support::process::{Process, Setup, answer, hosts, one_file, text};
+use support::process::{Process, Setup, answer, hosts, one_file, text, wait_for};
 
 const SECCOMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/seccomp.py");
 
@@ -134,5 +135,44 @@ fn little_lockable_memory_is_no_reason_not_to_serve() {
         let command = format!("ulimit -l {limit}; exec \"$@\"");
         let setup = automatic(one_file("")).through(&["sh", "-c", &command, "sh"]);
         assert_eq!(said(&serves(setup)).len(), 1, "{limit} KiB");
+    }
+}
+
+/// What tuning/ ships for containers allows all that the proxy does, on either driver: threads, files and
+/// their changes, names, hashing, logs, draining.
+#[test]
+fn the_seccomp_profile_allows_what_the_proxy_does() {
+    const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/seccomp.json");
+    // "password"
+    const HASH: &str = "$apr1$salt1234$k3J5yKYW6TlGmTytnkXbQ0";
+    for driver in ["uring", "epoll"] {
+        let origin = answering(answer("one"));
+        let url = format!("http://localhost:{}", origin.addr.port());
+        let middleware =
+            format!("  middlewares: {{who: {{basicAuth: {{users: [\"user:{HASH}\"]}}}}}}\n");
+        let dynamic = hosts(&[("a.test", &url)]);
+        let mut proxy =
+            one_file("accessLog: {filePath: \"{dir}/access.log\"}\napi: {insecure: true}\n")
+                .variable("RINGWAY_DRIVER", driver)
+                .dynamic(&dynamic)
+                .through(&["python3", SECCOMP, "profile", PROFILE, "--"])
+                .start();
+        wait_for("a name is looked up", || {
+            proxy.get("a.test", "/").text() == "one"
+        });
+        let guarded = dynamic.replace("rule:", "middlewares: [who], rule:") + &middleware;
+        proxy.write("dynamic.yml", &guarded);
+        wait_for("the change is effective", || {
+            proxy.get("a.test", "/").status == 401
+        });
+        let mut client = Client::connect(proxy.web());
+        client.send(
+            "GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: Basic dXNlcjpwYXNzd29yZA==\r\n\r\n",
+        );
+        assert_eq!(client.response().status, 200, "{driver}: hashed elsewhere");
+        proxy.signal("-TERM");
+        assert_eq!(proxy.wait().code(), Some(0), "{driver}");
+        let lines = std::fs::read_to_string(proxy.path("access.log")).expect("written");
+        assert!(lines.lines().count() >= 3, "{driver}: {lines}");
     }
 }
