@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them all. Arguments go to `cargo test`, as in: ./test.sh --test http1
+# Installs what the tests need and runs them all, those of the whole program on both drivers. Arguments go to
+# `cargo test`, as in: ./test.sh --test http1
 # `./test.sh --prepare` only installs.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -40,4 +41,13 @@ fi
 # Idle-connection tests open thousands of sockets.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 # `fast` is release code without the long link.
-exec cargo test --workspace --no-fail-fast --profile fast "$@"
+run() { cargo test --workspace --no-fail-fast --profile fast "$@"; }
+if [ "$#" -gt 0 ]; then
+    run "$@"
+    exit
+fi
+status=0
+run || status=$?
+echo "== the integration tests once more, on epoll"
+RINGWAY_DRIVER=epoll run --test '*' || status=$?
+exit "$status"

@@ -79,7 +79,7 @@ def present_peers(options, target):
     ringway = (options.ringway or target / "ringway").resolve()
     candidates = [
         peers.Forwarder(target / "forwarder"), peers.Nginx(), peers.nginx_tuned(), peers.nginx_unbuffered(),
-        peers.HAProxy(), peers.Traefik(options.traefik), peers.Ringway(ringway),
+        peers.HAProxy(), peers.Traefik(options.traefik), peers.Ringway(ringway), peers.RingwayEpoll(ringway),
     ]
     wanted = options.peers.split(",") if options.peers else [peer.name for peer in candidates]
     unknown = set(wanted) - {peer.name for peer in candidates}

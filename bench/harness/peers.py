@@ -294,6 +294,13 @@ class Ringway(Traefik):
         return "not supported" not in result.stdout + result.stderr
 
 
+class RingwayEpoll(Ringway):
+    """The same binary on its other driver."""
+
+    name = "ringway-epoll"
+    extra = Ringway.extra + "  driver: epoll\n"
+
+
 def descriptor_limit():
     import resource
 

@@ -10,6 +10,9 @@ from .process import Failure, free_port
 from .report import Section
 
 SUBJECT = "ringway"
+# The same binary on epoll, and how much more CPU that may cost.
+EPOLL = "ringway-epoll"
+EPOLL_LIMIT = 1.15
 
 
 def cpu_per_request(counts):
@@ -28,7 +31,7 @@ def rounds_of(context, cases, rounds, measure):
 
 def request(context):
     """CPU per request with 64-byte bodies at 4, 64 and 512 keep-alive connections."""
-    names = context.has("forwarder", "nginx", "haproxy", "traefik", SUBJECT)
+    names = context.has("forwarder", "nginx", "haproxy", "traefik", SUBJECT, EPOLL)
     running = {name: context.start(name) for name in names}
     section = Section(
         "request",
@@ -57,6 +60,9 @@ def request(context):
             if SUBJECT in costs and reference in costs:
                 section.check(f"CPU per request, {connections} connections, × {reference}",
                               paired_ratio(costs[SUBJECT], costs[reference]), target)
+        if SUBJECT in costs and EPOLL in costs:
+            section.check(f"CPU per request on epoll, {connections} connections, × io_uring",
+                          paired_ratio(costs[EPOLL], costs[SUBJECT]), EPOLL_LIMIT)
     for each in running.values():
         each.stop()
     return section
@@ -101,7 +107,7 @@ def routers(context):
 
 def large(context):
     """CPU per MiB of 1 MiB bodies."""
-    names = context.has("forwarder", "nginx", "nginx-tuned", "nginx-unbuffered", "haproxy", SUBJECT)
+    names = context.has("forwarder", "nginx", "nginx-tuned", "nginx-unbuffered", "haproxy", SUBJECT, EPOLL)
     running = {name: context.start(name, bulk=True) for name in names}
     section = Section(
         "large",
@@ -124,6 +130,8 @@ def large(context):
     if SUBJECT in costs and "nginx" in costs:
         for name in context.has("nginx", "nginx-tuned", "nginx-unbuffered"):
             section.check(f"CPU per MiB × {name}", paired_ratio(costs[SUBJECT], costs[name]), 1.00)
+    if SUBJECT in costs and EPOLL in costs:
+        section.check("CPU per MiB on epoll × io_uring", paired_ratio(costs[EPOLL], costs[SUBJECT]), EPOLL_LIMIT)
     # One pass with every byte compared, so that speed is never bought with wrong content.
     for name in names:
         for path in ("/1048576", "/chunked/1000003"):
@@ -139,7 +147,7 @@ def large(context):
 def idle(context):
     """User memory per idle keep-alive connection."""
     count = context.scale(15_000, 15_000)
-    names = context.has("nginx", "haproxy", SUBJECT)
+    names = context.has("nginx", "haproxy", SUBJECT, EPOLL)
     section = Section(
         "idle",
         f"Resident memory per idle keep-alive connection ({count:,} connections, one request done on each)",
