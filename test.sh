@@ -27,6 +27,8 @@ needs redis-server redis-server
 needs redis-sentinel redis-sentinel
 needs java default-jre-headless
 [ -e /usr/share/java/zookeeper.jar ] || missing+=(zookeeper)
+# A browser for the dashboard.
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || needs chromium-headless-shell chromium-headless-shell
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing: ${missing[*]}"
     install "${missing[@]}"

@@ -19,6 +19,8 @@ pub(super) struct Page {
     pub(super) range: Range<usize>,
     /// The next page; 1 after the last one.
     pub(super) next: usize,
+    /// Elements of the whole list.
+    pub(super) total: usize,
 }
 
 impl Page {
@@ -35,6 +37,7 @@ impl Page {
         Ok(Self {
             range: start..end.min(len),
             next: if end < len { page + 1 } else { 1 },
+            total: len,
         })
     }
 }

@@ -16,6 +16,7 @@
 //! | `/api/ringway/providers` | how every provider stands |
 //! | `/api/ringway/explain?url=…` | which router, middlewares and service a request gets, and why |
 //! | `/debug/vars` | numbers of the process, with `api.debug` only |
+//! | `/`, `/dashboard`, `/dashboard/…` | the dashboard, unless `api.dashboard` is false |
 //!
 //! The thread builds every answer, the largest one piece by piece, from an immutable published state, so that
 //! no request here holds up a shard or the control thread. The socket has a random name and takes connections
@@ -24,10 +25,11 @@
 //! `PUT /api/providers/rest` is no part of it but a server of the same kind beside it ([`RestServer`]), behind
 //! `rest@internal`: who may read is not who may write.
 //!
-//! There is no dashboard: `/dashboard/` answers 404, as Traefik does with `dashboard: false`. Not here either:
+//! `dashboard@internal` is served by the same thread: shards mark its requests with a prefix of the path. Not here:
 //! `/ping`, which the shards answer themselves.
 
 mod body;
+mod dashboard;
 mod goal;
 mod item;
 mod list;

@@ -9,6 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::body::ApiBody;
+use super::dashboard::Target;
 use super::item::{Item, Place};
 use super::list::{self, Page};
 use super::overview::{Overview, Version, raw_data};
@@ -22,6 +23,8 @@ use crate::plan::Published;
 
 const JSON: &str = "application/json";
 const X_NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page");
+/// Elements of the whole list; not in Traefik's API.
+const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// Answers requests.
 #[derive(Debug)]
@@ -115,6 +118,12 @@ impl Answers {
         request: Request<Incoming>,
     ) -> Result<Response<ApiBody>, Infallible> {
         let (path, query) = (request.uri().path(), request.uri().query());
+        let base = &*self.settings.base_path;
+        if self.settings.dashboard
+            && let Some(target) = Target::new(path, base)
+        {
+            return Ok(target.answer(request.method(), request.headers(), base));
+        }
         Ok(self
             .of(request.method(), path, query.unwrap_or_default())
             .await)
@@ -215,7 +224,10 @@ impl Answers {
             serde_json::to_writer(out, &Item::new(&object, &reached, Place::List))?;
             Ok(true)
         });
-        Ok(paged(json_body(body), &page))
+        let mut answer = paged(json_body(body), &page);
+        let total = HeaderValue::from(page.total);
+        answer.headers_mut().insert(X_TOTAL_COUNT, total);
+        Ok(answer)
     }
 
     /// What items of this kind need to know of what requests can reach: nothing, unless others refer to them.
@@ -289,6 +301,7 @@ mod tests {
     fn endpoint(path: &str, base_path: &str, debug: bool) -> Option<Endpoint> {
         let settings = ApiSettings {
             base_path: base_path.into(),
+            dashboard: true,
             debug,
         };
         Endpoint::new(path, &settings)

@@ -32,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ApiSettings {
     /// Path before the API's own paths (Traefik: `api.basePath`).
     pub base_path: Box<str>,
+    /// Whether the dashboard is served (Traefik: `api.dashboard`).
+    pub dashboard: bool,
     /// Whether `/debug/` is served (Traefik: `api.debug`).
     pub debug: bool,
 }
@@ -40,6 +42,7 @@ impl From<&Api> for ApiSettings {
     fn from(api: &Api) -> Self {
         Self {
             base_path: api.base_path.clone(),
+            dashboard: api.dashboard,
             debug: api.debug,
         }
     }

@@ -25,7 +25,8 @@ use crate::router::snapshot::{ServiceSlot, Snapshot};
 use crate::service::balancer::InFlight;
 use crate::service::pool::Pool;
 use crate::service::{
-    Internal, LoadBalancer, Server, ServerAddress, Service, ServiceKind, Transport,
+    DASHBOARD_PREFIX, Internal, LoadBalancer, Server, ServerAddress, Service, ServiceKind,
+    Transport,
 };
 
 /// How long the body of a request with `Expect: 100-continue` is held back for the origin's word. Then
@@ -91,7 +92,10 @@ impl Exchange<'_> {
                 self.response.start(418, 0);
                 Ok(Reply::Fixed(Cow::Borrowed(b"")))
             }
-            ServiceKind::Internal(Internal::Dashboard) => Err(Cause::NoRoute),
+            ServiceKind::Internal(Internal::Dashboard) => {
+                self.request.join_path(DASHBOARD_PREFIX.as_bytes());
+                self.local_server(self.local.settings.api.as_ref()).await
+            }
             ServiceKind::Internal(Internal::Api) => {
                 self.local_server(self.local.settings.api.as_ref()).await
             }

@@ -382,9 +382,7 @@ fn explain_router(
             "takes in the configuration of the rest provider",
             Vec::new(),
         ),
-        Some(ServiceKind::Internal(Internal::Dashboard)) => {
-            ("the dashboard, which does not exist yet: 404", Vec::new())
-        }
+        Some(ServiceKind::Internal(Internal::Dashboard)) => ("the dashboard", Vec::new()),
         None => ("nothing", Vec::new()),
     };
     ExplainedRouter {

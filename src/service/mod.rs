@@ -65,10 +65,14 @@ pub enum Internal {
     Api,
     /// `rest@internal`: takes configurations in; served by a thread of its own, as the API is.
     Rest,
-    /// `dashboard@internal`: there is no dashboard yet, so 404. Never the API: people leave the dashboard
-    /// open and protect the API.
+    /// `dashboard@internal`: the page and its files, served by the API thread, which knows the request by
+    /// [`DASHBOARD_PREFIX`]. Never the API: people leave the dashboard open and protect the API.
     Dashboard,
 }
+
+/// What is put before the path of a request to `dashboard@internal` on its way to the API thread. A request to
+/// `api@internal` that has it gets the same page.
+pub const DASHBOARD_PREFIX: &str = "/dashboard@internal";
 
 /// How a load balancer chooses (Traefik: `loadBalancer.strategy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

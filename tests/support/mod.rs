@@ -2,6 +2,7 @@
 //! bytes, the binary as a process, and the servers that providers ask.
 #![allow(dead_code)] // Each suite uses a part of it.
 
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod consul;

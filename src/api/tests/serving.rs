@@ -25,6 +25,7 @@ const SOCKET: &str = "RINGWAY_TEST_API_SOCKET";
 fn server(proxy: &Proxy) -> ApiServer {
     let settings = ApiSettings {
         base_path: "/".into(),
+        dashboard: true,
         debug: false,
     };
     ApiServer::start(settings, Arc::clone(&proxy.state)).unwrap()

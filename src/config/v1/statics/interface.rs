@@ -13,7 +13,7 @@ use crate::config::tree::{Node, Position};
 /// What Traefik 1 put before all routers; the highest that leaves room for Traefik's own.
 const FIRST: i64 = 1 << 31;
 
-/// The rule of API and dashboard.
+/// The rule of API and dashboard on an entry point that others use too.
 const RULE: &str = "PathPrefix(`/api`) || PathPrefix(`/dashboard`)";
 
 impl Static<'_, '_, '_> {
@@ -130,14 +130,17 @@ pub(super) fn objects(top: &mut Fields<'_, '_>, out: &mut Objects, problems: &mu
         && let Some(name) = api.text("entryPoint", problems)
         && name != INTERNAL
     {
-        router(&name, Vec::new(), api.at, out);
+        router(&name, RULE.to_owned(), Vec::new(), api.at, out);
     }
     let Some(mut web) = top.below("web", problems).filter(|_| !has_newer) else {
         return;
     };
     if let Some(node) = auth(&mut web, problems) {
         let name = out.middleware("web-auth".to_owned(), web.at, node);
-        router(INTERNAL, vec![name], web.at, out);
+        // All of this entry point, so that its root leads to the dashboard as in Traefik 1.
+        let path = web.text("path", problems).unwrap_or_default();
+        let rule = format!("PathPrefix(`{}/`)", path.trim_end_matches('/'));
+        router(INTERNAL, rule, vec![name], web.at, out);
     }
     if web.text("certFile", problems).is_some() {
         let at = web.at;
@@ -147,10 +150,16 @@ pub(super) fn objects(top: &mut Fields<'_, '_>, out: &mut Objects, problems: &mu
     }
 }
 
-fn router(entry_point: &str, middlewares: Vec<String>, at: Position, out: &mut Objects) {
+fn router(
+    entry_point: &str,
+    rule: String,
+    middlewares: Vec<String>,
+    at: Position,
+    out: &mut Objects,
+) {
     let router: Node<'static> = Map::new()
         .list("entryPoints", vec![entry_point.to_owned()])
-        .text("rule", RULE)
+        .text("rule", rule)
         .text("priority", FIRST)
         .list("middlewares", middlewares)
         .text("service", "api@internal")
