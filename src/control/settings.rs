@@ -16,6 +16,7 @@ use crate::config::statics::{
     self, EntryPoint, HttpAlias, LogLevel, Protocol, RuleSyntax, StaticConfig,
 };
 use crate::exchange::EntryPointSettings;
+use crate::io::{DriverChoice, ReactorConfig};
 use crate::plan::PlanSettings;
 use crate::provider::consul::{self, Consul, ConsulSettings};
 use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
@@ -267,6 +268,33 @@ pub fn exchange(
 pub fn hostname() -> Box<str> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().into()
+}
+
+/// Names the driver in place of `ringway.driver`: for those who try one without touching the configuration.
+pub const DRIVER_VARIABLE: &str = "RINGWAY_DRIVER";
+
+/// Which driver the shards use, and how large they are.
+///
+/// # Errors
+/// [`DRIVER_VARIABLE`] names no driver.
+pub fn reactor(config: &StaticConfig) -> Result<ReactorConfig, String> {
+    let driver = match std::env::var_os(DRIVER_VARIABLE) {
+        Some(name) if !name.is_empty() => {
+            let name = name.to_string_lossy();
+            name.parse().map_err(|error| {
+                format!("environment variable {DRIVER_VARIABLE}={name}: {error}")
+            })?
+        }
+        _ => match config.ringway.driver {
+            statics::Driver::Auto => DriverChoice::Auto,
+            statics::Driver::Uring => DriverChoice::Uring,
+            statics::Driver::Epoll => DriverChoice::Epoll,
+        },
+    };
+    Ok(ReactorConfig {
+        driver,
+        ..ReactorConfig::default()
+    })
 }
 
 /// Random bytes from the kernel.

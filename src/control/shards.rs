@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::settings;
-use crate::config::statics::{Driver, StaticConfig};
+use crate::config::statics::StaticConfig;
 use crate::exchange::{LocalSettings, OffloadPool};
-use crate::io::{ReactorConfig, cpu};
+use crate::io::{DriverKind, cpu};
 use crate::observe::access_log::{AccessLog, RecordSink};
 use crate::observe::counters::Counters;
 use crate::router::mailbox::{ShardLink, Wake, mailbox};
@@ -61,11 +61,7 @@ fn place(wanted: usize, cpus: &[usize]) -> Vec<usize> {
 /// A text that says why and what to do; shards that had started end with their links.
 pub fn start(settings: &TeamSettings<'_>, wake_control: &Wake) -> Result<Team, String> {
     let config = settings.config;
-    if config.ringway.driver == Driver::Epoll {
-        return Err(
-            "ringway.driver: the epoll driver is not built yet; use auto or uring".to_owned(),
-        );
-    }
+    let reactor = settings::reactor(config)?;
     let placement = placement(config);
     let offload = OffloadPool::start(placement.len().clamp(1, MAX_OFFLOAD_THREADS))
         .map_err(|error| format!("the kernel gave no thread: {error}"))?;
@@ -75,12 +71,13 @@ pub fn start(settings: &TeamSettings<'_>, wake_control: &Wake) -> Result<Team, S
         links: Vec::new(),
         threads: Vec::new(),
     };
+    let mut drivers = Vec::with_capacity(placement.len());
     for (index, &cpu) in placement.iter().enumerate() {
         let (link, inbox) = mailbox(wake_control.clone());
-        let thread = shard::start(ShardSettings {
+        let shard = shard::start(ShardSettings {
             index,
             cpu: Some(cpu),
-            reactor: ReactorConfig::default(),
+            reactor: reactor.clone(),
             local: local_settings(settings, placement.len(), secret),
             snapshot: settings.snapshot.clone(),
             offload: offload.clone(),
@@ -93,9 +90,25 @@ pub fn start(settings: &TeamSettings<'_>, wake_control: &Wake) -> Result<Team, S
         })
         .map_err(|error| error.to_string())?;
         team.links.push(link);
-        team.threads.push(thread);
+        team.threads.push(shard.thread);
+        drivers.push((shard.driver, shard.fallback));
     }
+    report_drivers(&drivers);
     Ok(team)
+}
+
+/// One line that says what the shards run on, and why if it is not what was preferred.
+fn report_drivers(shards: &[(DriverKind, Option<String>)]) {
+    let fallen_back = shards.iter().filter(|(_, reason)| reason.is_some()).count();
+    if let Some(reason) = shards.iter().find_map(|(_, reason)| reason.as_ref()) {
+        tracing::warn!(
+            "{fallen_back} of {} shards run on epoll, which costs more CPU per request: {reason} \
+             (ringway.driver=epoll silences this warning)",
+            shards.len()
+        );
+    } else if let Some((driver, _)) = shards.first() {
+        tracing::info!("{} shards run on {driver}", shards.len());
+    }
 }
 
 fn local_settings(settings: &TeamSettings<'_>, shards: usize, secret: [u8; 32]) -> LocalSettings {

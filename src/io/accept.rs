@@ -177,7 +177,7 @@ impl Core {
         {
             listener.cancelled = true;
             let token = Token::new(Kind::Accept, key, listener.sequence);
-            self.driver.cancel(token);
+            self.driver.cancel(token, listener.fd);
         }
     }
 

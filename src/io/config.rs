@@ -1,6 +1,8 @@
 //! The reactor's named limits and their defaults. Not for: anything that a user configures about
 //! HTTP or TLS; the shard maps the static configuration to these numbers.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A provided-buffer group: how many receive buffers the ring holds ready and how large each is.
@@ -12,9 +14,48 @@ pub struct BufferGroup {
     pub size: usize,
 }
 
+/// Which driver a reactor shall use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring if it passes its self-test, else epoll.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl FromStr for DriverChoice {
+    type Err = UnknownDriver;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDriver> {
+        match name {
+            "auto" => Ok(DriverChoice::Auto),
+            "uring" => Ok(DriverChoice::Uring),
+            "epoll" => Ok(DriverChoice::Epoll),
+            _ => Err(UnknownDriver),
+        }
+    }
+}
+
+/// A name that no driver has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownDriver;
+
+impl fmt::Display for UnknownDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such driver; there are auto, uring and epoll")
+    }
+}
+
+impl std::error::Error for UnknownDriver {}
+
 /// Sizes and limits of one [`Reactor`](super::Reactor). Everything that grows has its limit here.
 #[derive(Clone, Debug)]
 pub struct ReactorConfig {
+    /// Which driver.
+    pub driver: DriverChoice,
     /// Entries of the submission queue. Halved on ENOMEM, down to 64.
     pub submission_entries: u32,
     /// Entries of the completion queue (4 to 8 times the submission queue, since multishot
@@ -58,6 +99,7 @@ pub struct ReactorConfig {
 impl Default for ReactorConfig {
     fn default() -> Self {
         ReactorConfig {
+            driver: DriverChoice::Auto,
             submission_entries: 1024,
             completion_entries: 8192,
             // Each costs a page of memory once it is in a ring, and a turn takes some twenty completions.

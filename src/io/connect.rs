@@ -120,7 +120,10 @@ impl Core {
         }
         match slot.result {
             Some(result) => self.on_connect(key, result),
-            None => self.driver.cancel(Token::new(Kind::Connect, key, 0)),
+            None => {
+                let fd = slot.fd;
+                self.driver.cancel(Token::new(Kind::Connect, key, 0), fd);
+            }
         }
     }
 }

@@ -218,8 +218,8 @@ impl Core {
     /// and no more of them than there are buffers.
     fn feed_starved(&mut self) {
         let mut room = [
-            self.driver.available(Group::Downstream),
-            self.driver.available(Group::Upstream),
+            self.driver.available(Group::Downstream, &self.pool),
+            self.driver.available(Group::Upstream, &self.pool),
         ];
         for heads in [true, false] {
             let waiting = if heads {

@@ -1,5 +1,5 @@
-//! The completion reactor: each shard thread has one. It drives sockets through io_uring (or a
-//! simulated network), runs the shard's tasks, and owns every buffer, timer and descriptor.
+//! The completion reactor: each shard thread has one. It drives sockets through io_uring (or epoll,
+//! or a simulated network), runs the shard's tasks, and owns every buffer, timer and descriptor.
 //! Not for: protocols. It moves bytes and knows connections, nothing of what they say.
 //!
 //! ```text
@@ -8,8 +8,8 @@
 //!    │ wake      ┌─── Core (one RefCell) ────────────────────▼───────────┐
 //!  executor ◄────┤ connections  accept  connect  park  timers  send      │
 //!                ├─── Driver: submit(op), cancel(op), turn(wait) ────────┤
-//!                │ uring: rings, provided buffers │ sim: seeded network  │
-//!                └────────────────────────────────┴──────────────────────┘
+//!                │ uring: rings, provided buffers │ epoll │ sim: seeded │
+//!                └────────────────────────────────┴───────┴─────────────┘
 //! ```
 //!
 //! One turn: read the clock, fire timers, run wakers, poll tasks (at most 256, at most 1 ms),
@@ -52,9 +52,9 @@ mod tokio_compat;
 
 pub use accept::{Accepted, ListenerId};
 pub use buffer::{Buffer, Chunk};
-pub use config::{BufferGroup, ReactorConfig};
+pub use config::{BufferGroup, DriverChoice, ReactorConfig, UnknownDriver};
 pub use connect::{Address, Connect};
-pub use driver::SimNet;
+pub use driver::{DriverKind, SimNet};
 pub use executor::YieldNow;
 pub use instant::Instant;
 pub use notify::Notifier;

@@ -45,6 +45,37 @@ pub(super) fn prepare(fd: &OwnedFd) {
     let _ = socket.set_nonblocking(false);
 }
 
+/// Lets calls on a descriptor fail with EAGAIN instead of waiting.
+pub(super) fn set_nonblocking(fd: RawFd) {
+    // Fails for descriptors that are none, of which the next call tells.
+    let _ = borrow(fd, |socket| socket.set_nonblocking(true));
+}
+
+/// The next connection of a listener in non-blocking mode; the connection itself is in blocking mode.
+pub(super) fn accept(listener: RawFd) -> io::Result<RawFd> {
+    // SAFETY: a plain system call that writes no address.
+    let fd = unsafe {
+        libc::accept4(
+            listener,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            libc::SOCK_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(fd)
+}
+
+/// Takes the pending error of a socket: an errno, or 0.
+pub(super) fn socket_error(fd: RawFd) -> i32 {
+    match borrow(fd, |socket| socket.take_error()) {
+        Ok(None) => 0,
+        Ok(Some(e)) | Err(e) => e.raw_os_error().unwrap_or(libc::EIO),
+    }
+}
+
 /// Ends the sending direction. The peer may be gone already: then there is nothing to end.
 pub(super) fn shutdown_write(fd: RawFd) {
     let _ = borrow(fd, |socket| socket.shutdown(std::net::Shutdown::Write));

@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use super::buffer::{Buffer, Pool};
-use super::config::ReactorConfig;
+use super::config::{DriverChoice, ReactorConfig};
 use super::core::{Core, remember};
-use super::driver::{Driver, SimNet};
+use super::driver::{Driver, DriverKind, SimNet};
 use super::executor::{Executor, YieldNow};
 use super::instant::Instant;
 use super::notify::Notifier;
@@ -30,6 +30,7 @@ const POLLS_PER_CLOCK_READ: u32 = 8;
 /// The completion reactor and executor of one thread. Not `Send`: built, run and dropped there.
 pub struct Reactor {
     handle: Handle,
+    fallback: Option<StartError>,
 }
 
 /// A task's way to its reactor. Cheap to clone; stays on its thread (except [`Notifier`]).
@@ -50,19 +51,40 @@ struct Inner {
 }
 
 impl Reactor {
-    /// A reactor on io_uring.
+    /// A reactor on the driver that `config` names. With [`DriverChoice::Auto`] that is io_uring
+    /// unless it is missing, forbidden, too old, without memory or misbehaves: then it is epoll,
+    /// and [`Reactor::fallback`] has the reason.
     ///
     /// # Errors
-    /// io_uring is missing, forbidden, too old, misbehaves, or has no memory: the text says which
-    /// and what to do.
+    /// The driver does not start: the text says why and what to do.
     pub fn new(config: &ReactorConfig) -> Result<Reactor, StartError> {
         let notifier = Notifier::with_event().map_err(StartError::notifier)?;
         let pool = Rc::new(Pool::new(config.spare_memory, config.receive_memory));
-        let driver = Driver::uring(config, &pool, &notifier)?;
+        let epoll = || Driver::epoll(config, &notifier);
+        let (driver, fallback) = match config.driver {
+            DriverChoice::Epoll => (epoll()?, None),
+            DriverChoice::Uring => (Driver::uring(config, &pool, &notifier)?, None),
+            DriverChoice::Auto => match Driver::uring(config, &pool, &notifier) {
+                Ok(driver) => (driver, None),
+                Err(reason) => (epoll()?, Some(reason)),
+            },
+        };
         for group in [config.downstream_buffers, config.upstream_buffers] {
             pool.stock(group.size, STOCKED_BLOCKS);
         }
-        Ok(Reactor::with_driver(config, driver, pool, notifier))
+        let mut reactor = Reactor::with_driver(config, driver, pool, notifier);
+        reactor.fallback = fallback;
+        Ok(reactor)
+    }
+
+    /// What it runs on.
+    pub fn driver(&self) -> DriverKind {
+        self.handle.core().driver.kind()
+    }
+
+    /// Why it runs on epoll although io_uring was preferred.
+    pub fn fallback(&self) -> Option<&StartError> {
+        self.fallback.as_ref()
     }
 
     /// A reactor on a simulated network and clock: the same seed gives the same run. Peers are
@@ -90,6 +112,7 @@ impl Reactor {
             notifier.clone(),
         );
         Reactor {
+            fallback: None,
             handle: Handle(Rc::new(Inner {
                 core: RefCell::new(core),
                 executor: Executor::new(notifier.clone()),

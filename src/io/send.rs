@@ -255,7 +255,8 @@ impl Core {
             && !connection.send_cancelled
         {
             connection.send_cancelled = true;
-            self.driver.cancel(Token::new(Kind::Send, key, 0));
+            self.driver
+                .cancel(Token::new(Kind::Send, key, 0), connection.fd);
         }
     }
 

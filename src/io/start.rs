@@ -69,6 +69,14 @@ impl StartError {
         }
     }
 
+    pub(super) fn epoll(source: io::Error) -> StartError {
+        StartError {
+            what: "setting up epoll failed".into(),
+            advice: "raise RLIMIT_NOFILE (ulimit -n, systemd LimitNOFILE=) or sysctl fs.epoll.max_user_watches",
+            source: Some(source),
+        }
+    }
+
     pub(super) fn self_test(source: io::Error) -> StartError {
         StartError {
             what: "the ring's self-test could not run".into(),

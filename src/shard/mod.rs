@@ -25,7 +25,7 @@ pub use balance::{Balance, HANDOVER_QUEUE};
 use crate::exchange::{
     Local, LocalSettings, Offload, OffloadPool, SnapshotReturn, View, run_workers,
 };
-use crate::io::{Reactor, ReactorConfig, StartError, cpu};
+use crate::io::{DriverKind, Reactor, ReactorConfig, StartError, cpu};
 use crate::observe::access_log::{FLUSH_INTERVAL, RecordSink};
 use crate::observe::counters::{Counters, PUBLISH_INTERVAL};
 use crate::router::mailbox::ShardInbox;
@@ -66,31 +66,52 @@ pub enum ShardStartError {
     Died,
 }
 
+/// A shard that runs.
+pub struct ShardThread {
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+    /// What its reactor runs on.
+    pub driver: DriverKind,
+    /// Why that is not io_uring, although it was preferred.
+    pub fallback: Option<String>,
+}
+
+/// What a shard's thread reports once.
+type Report = Result<(DriverKind, Option<String>), StartError>;
+
 /// Starts a shard on a thread of its own, which ends after
 /// [`ToShard::Stop`](crate::router::mailbox::ToShard::Stop). Returns once its reactor runs.
 ///
 /// # Errors
 /// [`ShardStartError`]; the thread has ended then.
-pub fn start(settings: ShardSettings) -> Result<JoinHandle<()>, ShardStartError> {
-    let (report, reported) = mpsc::sync_channel::<Result<(), StartError>>(1);
+pub fn start(settings: ShardSettings) -> Result<ShardThread, ShardStartError> {
+    let (report, reported) = mpsc::sync_channel::<Report>(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{}", settings.index))
         .spawn(move || run(settings, &report))
         .map_err(ShardStartError::Thread)?;
     match reported.recv() {
-        Ok(Ok(())) => Ok(thread),
+        Ok(Ok((driver, fallback))) => Ok(ShardThread {
+            thread,
+            driver,
+            fallback,
+        }),
         Ok(Err(error)) => Err(ShardStartError::Reactor(error)),
         Err(mpsc::RecvError) => Err(ShardStartError::Died),
     }
 }
 
-fn run(settings: ShardSettings, report: &mpsc::SyncSender<Result<(), StartError>>) {
+fn run(settings: ShardSettings, report: &mpsc::SyncSender<Report>) {
     if let Some(cpu) = settings.cpu {
         // A CPU that went away since the mask was read is no reason not to serve.
         let _ = cpu::pin(cpu);
     }
     let (reactor, result) = match Reactor::new(&settings.reactor) {
-        Ok(reactor) => (Some(reactor), Ok(())),
+        Ok(reactor) => {
+            let fallback = reactor.fallback().map(StartError::to_string);
+            let driver = reactor.driver();
+            (Some(reactor), Ok((driver, fallback)))
+        }
         Err(error) => (None, Err(error)),
     };
     // Whoever starts a shard waits for exactly this message.

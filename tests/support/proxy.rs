@@ -11,7 +11,7 @@ use ringway::config::dynamic::{Decoded, decode_text};
 use ringway::config::format::Format;
 use ringway::config::statics::{EntryPoint, Global, Limits};
 use ringway::exchange::{EntryPointSettings, LocalSettings, OffloadPool};
-use ringway::io::ReactorConfig;
+use ringway::io::{DriverChoice, ReactorConfig};
 use ringway::observe::access_log::RecordSink;
 use ringway::observe::counters::Counters;
 use ringway::plan::{PlanSettings, Planner, Published};
@@ -45,6 +45,18 @@ struct Shard {
 /// A proxy with one shard and the entry point's defaults.
 pub fn proxy(dynamic: &str) -> Proxy {
     builder().start(dynamic)
+}
+
+/// As the program: the driver that `RINGWAY_DRIVER` names.
+fn reactor_config() -> ReactorConfig {
+    let driver = std::env::var("RINGWAY_DRIVER").unwrap_or_default();
+    ReactorConfig {
+        driver: match &*driver {
+            "" => DriverChoice::Auto,
+            name => name.parse().expect("a driver"),
+        },
+        ..ReactorConfig::default()
+    }
 }
 
 /// For a proxy that is not like the others.
@@ -94,7 +106,7 @@ impl Builder {
             let settings = ShardSettings {
                 index,
                 cpu: None,
-                reactor: ReactorConfig::default(),
+                reactor: reactor_config(),
                 local: LocalSettings {
                     entry_points: Box::new([settings.clone()]),
                     shards: self.shards as u32,
@@ -112,7 +124,7 @@ impl Builder {
                 inbox,
                 balance: balance.clone(),
             };
-            let thread = shard::start(settings).expect("the shard starts");
+            let thread = shard::start(settings).expect("the shard starts").thread;
             shards.push(Shard {
                 link,
                 counters,

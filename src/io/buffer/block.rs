@@ -96,6 +96,12 @@ impl Pool {
             .then(|| self.take(size))
     }
 
+    /// Receive buffers of `size` bytes that the limit leaves room for.
+    pub(in crate::io) fn room(&self, size: usize) -> usize {
+        let state = self.state();
+        state.receive_limit.saturating_sub(state.bytes_in_use.get()) / size
+    }
+
     /// As [`Pool::take_for_receive`], leaving a quarter of the limit to others: stalled bodies
     /// must not keep new requests from being read.
     pub(in crate::io) fn take_for_body(&self, size: usize) -> Option<Block> {

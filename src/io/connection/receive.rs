@@ -97,7 +97,7 @@ impl Core {
         };
         connection.receive = draining;
         let token = connection.receive_token(key);
-        self.driver.cancel(token);
+        self.driver.cancel(token, connection.fd);
     }
 
     pub(in crate::io) fn on_receive(

@@ -2,10 +2,13 @@
 //! them, and in each turn waits and hands out completions; it knows nothing of streams, tasks,
 //! inboxes or deadlines. Not for: policy.
 
+mod epoll;
 mod ring_buffers;
 mod sim;
+mod system;
 mod uring;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -148,9 +151,31 @@ pub(super) enum Group {
     Upstream,
 }
 
+/// The kinds of drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverKind {
+    /// io_uring.
+    Uring,
+    /// epoll.
+    Epoll,
+    /// A simulated network.
+    Simulated,
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DriverKind::Uring => "io_uring",
+            DriverKind::Epoll => "epoll",
+            DriverKind::Simulated => "simulated",
+        })
+    }
+}
+
 /// The drivers. An enum, not a trait object: the calls are on the hot path.
 pub(super) enum Driver {
     Uring(Box<uring::Uring>),
+    Epoll(Box<epoll::Epoll>),
     Sim(Box<sim::Sim>),
 }
 
@@ -158,7 +183,25 @@ macro_rules! forward {
     ($self:ident, $driver:ident => $call:expr) => {
         match $self {
             Driver::Uring($driver) => $call,
+            Driver::Epoll($driver) => $call,
             Driver::Sim($driver) => $call,
+        }
+    };
+}
+
+/// Forwards what both drivers on real sockets do in the same way.
+macro_rules! forward_system {
+    ($self:ident, $system:ident => $call:expr) => {
+        match $self {
+            Driver::Uring(driver) => {
+                let $system = &driver.system;
+                $call
+            }
+            Driver::Epoll(driver) => {
+                let $system = &driver.system;
+                $call
+            }
+            Driver::Sim($system) => $call,
         }
     };
 }
@@ -172,8 +215,21 @@ impl Driver {
         uring::Uring::new(config, pool, notifier).map(|driver| Driver::Uring(Box::new(driver)))
     }
 
+    pub(super) fn epoll(config: &ReactorConfig, notifier: &Notifier) -> Result<Driver, StartError> {
+        epoll::Epoll::new(config, notifier).map(|driver| Driver::Epoll(Box::new(driver)))
+    }
+
     pub(super) fn sim(config: &ReactorConfig, net: SimNet, notifier: &Notifier) -> Driver {
         Driver::Sim(Box::new(sim::Sim::new(config, net, notifier.clone())))
+    }
+
+    /// What it is.
+    pub(super) fn kind(&self) -> DriverKind {
+        match self {
+            Driver::Uring(_) => DriverKind::Uring,
+            Driver::Epoll(_) => DriverKind::Epoll,
+            Driver::Sim(_) => DriverKind::Simulated,
+        }
     }
 
     /// Starts an operation, at the latest with the next turn. Never fails and never loses it.
@@ -186,10 +242,14 @@ impl Driver {
         unsafe { forward!(self, driver => driver.submit(token, op)) }
     }
 
-    /// Asks for the end of an operation; its final completion still comes. Without effect if it
-    /// has already completed.
-    pub(super) fn cancel(&mut self, token: Token) {
-        forward!(self, driver => driver.cancel(token));
+    /// Asks for the end of an operation of this descriptor; its final completion still comes.
+    /// Without effect if it has already completed.
+    pub(super) fn cancel(&mut self, token: Token, fd: RawFd) {
+        match self {
+            Driver::Uring(driver) => driver.cancel(token),
+            Driver::Epoll(driver) => driver.cancel(token, fd),
+            Driver::Sim(driver) => driver.cancel(token),
+        }
     }
 
     /// Closes a descriptor that no operation uses any more. Without completion.
@@ -200,7 +260,7 @@ impl Driver {
     /// Closes a descriptor after [`Driver::cancel_all`].
     pub(super) fn close_directly(&mut self, fd: RawFd) {
         match self {
-            Driver::Uring(_) => super::os::close(fd),
+            Driver::Uring(_) | Driver::Epoll(_) => super::os::close(fd),
             Driver::Sim(_) => {}
         }
     }
@@ -217,8 +277,12 @@ impl Driver {
     }
 
     /// Buffers that a multishot receive of this group could use now.
-    pub(super) fn available(&self, group: Group) -> usize {
-        forward!(self, driver => driver.available(group))
+    pub(super) fn available(&self, group: Group, pool: &Pool) -> usize {
+        match self {
+            Driver::Uring(driver) => driver.available(group),
+            Driver::Epoll(driver) => driver.available(group, pool),
+            Driver::Sim(driver) => driver.available(group),
+        }
     }
 
     /// Fills the buffer rings up from the pool, as far as its limit allows.
@@ -230,60 +294,60 @@ impl Driver {
 
     /// The present time, read from the clock.
     pub(super) fn now(&self) -> Instant {
-        forward!(self, driver => driver.now())
+        forward_system!(self, system => system.now())
     }
 
     /// The present wall-clock time.
     pub(super) fn wall(&self) -> SystemTime {
-        forward!(self, driver => driver.wall())
+        forward_system!(self, system => system.wall())
     }
 
     /// A seed for the reactor's random numbers.
     pub(super) fn seed(&self) -> u64 {
-        forward!(self, driver => driver.seed())
+        forward_system!(self, system => system.seed())
     }
 
     /// A socket to connect with, TCP_NODELAY set.
     pub(super) fn socket(&mut self, to: &Address) -> io::Result<RawFd> {
-        forward!(self, driver => driver.socket(to))
+        forward_system!(self, system => system.socket(to))
     }
 
     /// Ends the sending direction.
     pub(super) fn shutdown_write(&mut self, fd: RawFd) {
-        forward!(self, driver => driver.shutdown_write(fd));
+        forward_system!(self, system => system.shutdown_write(fd));
     }
 
     /// Makes the coming close a reset.
     pub(super) fn reset_on_close(&mut self, fd: RawFd) {
-        forward!(self, driver => driver.reset_on_close(fd));
+        forward_system!(self, system => system.reset_on_close(fd));
     }
 
     pub(super) fn peer_addr(&self, fd: RawFd) -> Option<SocketAddr> {
-        forward!(self, driver => driver.peer_addr(fd))
+        forward_system!(self, system => system.peer_addr(fd))
     }
 
     pub(super) fn local_addr(&self, fd: RawFd) -> Option<SocketAddr> {
-        forward!(self, driver => driver.local_addr(fd))
+        forward_system!(self, system => system.local_addr(fd))
     }
 
     /// Bytes of this connection's sending direction that the peer has acknowledged, if known.
     pub(super) fn acknowledged(&self, fd: RawFd) -> Option<u64> {
-        forward!(self, driver => driver.acknowledged(fd))
+        forward_system!(self, system => system.acknowledged(fd))
     }
 
     /// Wraps a descriptor that accept returned.
     pub(super) fn own(&self, fd: RawFd) -> Socket {
-        forward!(self, driver => driver.own(fd))
+        forward_system!(self, system => system.own(fd))
     }
 
     /// The descriptor of a socket that becomes a connection of this driver.
     pub(super) fn disown(&mut self, socket: Socket) -> RawFd {
-        forward!(self, driver => driver.disown(socket))
+        forward_system!(self, system => system.disown(socket))
     }
 
     /// Binds and listens.
     pub(super) fn listen_at(&mut self, addr: SocketAddr) -> io::Result<RawFd> {
-        forward!(self, driver => driver.listen_at(addr))
+        forward_system!(self, system => system.listen_at(addr))
     }
 
     /// Ends every operation, so that no memory is referred to any more. `false` if some did not
@@ -291,14 +355,19 @@ impl Driver {
     pub(super) fn cancel_all(&mut self, pool: &Pool) -> bool {
         match self {
             Driver::Uring(driver) => driver.cancel_all(pool),
+            Driver::Epoll(driver) => {
+                driver.cancel_all();
+                true
+            }
             Driver::Sim(_) => true,
         }
     }
 
-    /// Calls of `io_uring_enter`, submission backlogs and completion overflows since the last call.
+    /// Calls that wait for completions or events, submission backlogs and completion overflows since the last call.
     pub(super) fn take_counts(&mut self) -> Counts {
         match self {
             Driver::Uring(driver) => std::mem::take(&mut driver.counts),
+            Driver::Epoll(driver) => std::mem::take(&mut driver.counts),
             Driver::Sim(_) => Counts::default(),
         }
     }

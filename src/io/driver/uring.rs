@@ -9,23 +9,21 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant as Clock, SystemTime};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 
-use super::super::accept::Socket;
 use super::super::buffer::Pool;
 use super::super::config::ReactorConfig;
-use super::super::connect::Address;
 use super::super::instant::Instant;
 use super::super::notify::Notifier;
 use super::super::os;
 use super::super::start::StartError;
 use super::ring_buffers::BufferRing;
+use super::system::System;
 use super::{Completion, Counts, Group, Kind, Op, Token, Wait, received};
 
 /// Smallest submission queue that a machine short of memory is asked for.
@@ -51,8 +49,7 @@ pub(in super::super) struct Uring {
     in_flight: usize,
     /// The reactor has ended: nothing is submitted any more.
     ended: bool,
-    start: Clock,
-    seed: u64,
+    pub(super) system: System,
     pub(in super::super) counts: Counts,
 }
 
@@ -81,8 +78,7 @@ impl Uring {
             event: Box::new(0),
             in_flight: 0,
             ended: false,
-            start: Clock::now(),
-            seed: config.seed.unwrap_or_else(os::random_seed),
+            system: System::new(config),
             counts: Counts::default(),
         };
         for group in [&driver.downstream, &driver.upstream] {
@@ -147,9 +143,9 @@ impl Uring {
 
     /// Turns until something completes, for at most a second.
     fn await_completions(&mut self, pool: &Pool, out: &mut Vec<Completion>) {
-        let end = self.now() + Duration::from_secs(1);
-        while out.is_empty() && self.now() < end {
-            let now = self.now();
+        let end = self.system.now() + Duration::from_secs(1);
+        while out.is_empty() && self.system.now() < end {
+            let now = self.system.now();
             self.turn(Wait::Until(Some(end)), now, pool, out);
         }
     }
@@ -362,18 +358,18 @@ impl Uring {
 
     pub(super) fn cancel_all(&mut self, pool: &Pool) -> bool {
         let mut completions = Vec::new();
-        let end = self.now() + CANCEL_ALL_TIME;
+        let end = self.system.now() + CANCEL_ALL_TIME;
         self.drain_backlog();
         let _ = self.enter(0, None);
         // The last read of the eventfd is among them: `watch_event` must not renew it.
         self.notifier = Notifier::simulated();
-        while self.in_flight > 0 && self.now() < end {
+        while self.in_flight > 0 && self.system.now() < end {
             self.push(
                 opcode::AsyncCancel2::new(CancelBuilder::any())
                     .build()
                     .user_data(Token::IGNORED.0),
             );
-            let now = self.now();
+            let now = self.system.now();
             self.turn(
                 Wait::Until(Some(now + Duration::from_millis(10))),
                 now,
@@ -382,64 +378,12 @@ impl Uring {
             );
             for completion in completions.drain(..) {
                 if matches!(completion.token.kind(), Kind::Accept) && completion.result >= 0 {
-                    drop(self.own(completion.result));
+                    drop(self.system.own(completion.result));
                 }
             }
         }
         self.ended = true;
         self.in_flight == 0
-    }
-
-    pub(super) fn now(&self) -> Instant {
-        Instant::ZERO + self.start.elapsed()
-    }
-
-    pub(super) fn wall(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    pub(super) fn socket(&mut self, to: &Address) -> io::Result<RawFd> {
-        os::stream_socket(to).map(IntoRawFd::into_raw_fd)
-    }
-
-    pub(super) fn shutdown_write(&mut self, fd: RawFd) {
-        os::shutdown_write(fd);
-    }
-
-    pub(super) fn reset_on_close(&mut self, fd: RawFd) {
-        os::reset_on_close(fd);
-    }
-
-    pub(super) fn peer_addr(&self, fd: RawFd) -> Option<SocketAddr> {
-        os::peer_addr(fd)
-    }
-
-    pub(super) fn local_addr(&self, fd: RawFd) -> Option<SocketAddr> {
-        os::local_addr(fd)
-    }
-
-    pub(super) fn acknowledged(&self, fd: RawFd) -> Option<u64> {
-        os::bytes_acknowledged(fd)
-    }
-
-    pub(super) fn own(&self, fd: RawFd) -> Socket {
-        // SAFETY: accept has just returned this descriptor; nothing else owns it.
-        Socket::System(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-
-    pub(super) fn disown(&mut self, socket: Socket) -> RawFd {
-        match socket {
-            Socket::System(fd) => fd.into_raw_fd(),
-            Socket::Simulated(_) => panic!("a simulated socket belongs to its simulator"),
-        }
-    }
-
-    pub(super) fn listen_at(&mut self, addr: SocketAddr) -> io::Result<RawFd> {
-        std::net::TcpListener::bind(addr).map(IntoRawFd::into_raw_fd)
     }
 }
 
@@ -532,7 +476,7 @@ mod tests {
         assert_eq!(driver.backlog.len(), count as usize);
         let mut completions = Vec::new();
         while completions.len() < count as usize {
-            let now = driver.now();
+            let now = driver.system.now();
             driver.turn(
                 Wait::Until(Some(now + Duration::from_secs(5))),
                 now,

@@ -1,8 +1,8 @@
-//! Behaviour of the whole reactor. Bodies that take a [`Handle`] run on the ring and, with many
-//! seeds, in the simulator; what concerns the kernel or threads runs on the ring alone.
+//! Behaviour of the whole reactor. Bodies that take a [`Handle`] run on the ring, on epoll and, with many
+//! seeds, in the simulator; what concerns the kernel or threads runs on the first two.
 
-mod both;
-mod ring;
+mod everywhere;
+mod kernel;
 mod speed;
 mod torture;
 
@@ -17,7 +17,29 @@ const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn on_ring<Fut: Future<Output = ()>>(config: &ReactorConfig, body: impl FnOnce(Handle) -> Fut) {
-    let mut reactor = Reactor::new(config).expect("a ring");
+    on_driver(DriverChoice::Uring, config, body);
+}
+
+fn on_epoll<Fut: Future<Output = ()>>(config: &ReactorConfig, body: impl FnOnce(Handle) -> Fut) {
+    on_driver(DriverChoice::Epoll, config, body);
+}
+
+/// Runs a body on both of the kernel's drivers, one after the other.
+fn on_kernel<Fut: Future<Output = ()>>(config: &ReactorConfig, body: impl Fn(Handle) -> Fut) {
+    on_ring(config, &body);
+    on_epoll(config, &body);
+}
+
+fn on_driver<Fut: Future<Output = ()>>(
+    driver: DriverChoice,
+    config: &ReactorConfig,
+    body: impl FnOnce(Handle) -> Fut,
+) {
+    let config = ReactorConfig {
+        driver,
+        ..config.clone()
+    };
+    let mut reactor = Reactor::new(&config).expect("the driver starts");
     run(&mut reactor, body);
 }
 

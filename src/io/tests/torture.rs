@@ -24,7 +24,7 @@ fn storms_of_dropped_streams_leave_nothing_behind() {
             seed: Some(seed),
             ..ReactorConfig::default()
         };
-        on_ring(&config, |handle| async move { storm(handle, 30, 40).await });
+        on_kernel(&config, |handle| async move { storm(handle, 30, 40).await });
     }
 }
 
@@ -204,8 +204,12 @@ fn an_exhausted_buffer_ring_starves_and_recovers() {
 #[test]
 fn a_reactor_dropped_in_the_middle_of_everything_frees_it() {
     let marker = Rc::new(());
-    for _ in 0..5 {
-        let mut reactor = Reactor::new(&ReactorConfig::default()).expect("a ring");
+    for n in 0..6 {
+        let config = ReactorConfig {
+            driver: [DriverChoice::Uring, DriverChoice::Epoll][n % 2],
+            ..ReactorConfig::default()
+        };
+        let mut reactor = Reactor::new(&config).expect("the driver starts");
         let handle = reactor.handle();
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
         let silent_addr = silent.local_addr().expect("bound");

@@ -1,16 +1,20 @@
-//! Behaviours that hold on the ring and in the simulator alike.
+//! Behaviours that hold on the ring, on epoll and in the simulator alike.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
 
-/// Runs a body on the ring, and in the simulator with many seeds.
+/// Runs a body on the ring, on epoll, and in the simulator with many seeds.
 macro_rules! everywhere {
     ($($(#[$meta:meta])* $name:ident => $config:expr;)*) => {
         mod on_the_ring {
             use super::*;
             $(#[test] $(#[$meta])* fn $name() { on_ring(&$config, super::$name); })*
+        }
+        mod on_epoll {
+            use super::*;
+            $(#[test] $(#[$meta])* fn $name() { super::super::on_epoll(&$config, super::$name); })*
         }
         mod simulated {
             use super::*;

@@ -12,7 +12,7 @@ use super::*;
 
 #[test]
 fn a_panicking_task_ends_alone() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
         let (client, server) = pair(&handle, addr).await;
         handle.spawn(async move {
@@ -33,7 +33,7 @@ fn a_panicking_task_ends_alone() {
 
 #[test]
 fn notifications_wake_and_coalesce() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (notifier, count) = (handle.notifier(), Arc::new(AtomicUsize::new(0)));
         let counter = count.clone();
         let thread = std::thread::spawn(move || {
@@ -58,7 +58,7 @@ fn notifications_wake_and_coalesce() {
 
 #[test]
 fn a_waker_used_elsewhere_still_runs_its_task_here() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let here = std::thread::current().id();
         let done = Rc::new(Cell::new(false));
         let seen = done.clone();
@@ -91,7 +91,7 @@ fn a_task_whose_last_waker_is_dropped_elsewhere_is_dropped_here() {
             self.1.set(true);
         }
     }
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let dropped = Rc::new(Cell::new(false));
         let guard = DropsHere(std::thread::current().id(), dropped.clone());
         handle.spawn(async move {
@@ -109,7 +109,7 @@ fn a_task_whose_last_waker_is_dropped_elsewhere_is_dropped_here() {
 
 #[test]
 fn a_task_that_can_never_be_woken_is_dropped() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
         let (client, server) = pair(&handle, addr).await;
         handle.spawn(async move {
@@ -127,7 +127,7 @@ fn a_task_that_can_never_be_woken_is_dropped() {
 
 #[test]
 fn a_busy_task_does_not_keep_others_from_their_bytes() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
         let (client, server) = pair(&handle, addr).await;
         let stop = Rc::new(Cell::new(false));
@@ -150,7 +150,7 @@ fn a_busy_task_does_not_keep_others_from_their_bytes() {
 
 #[test]
 fn sleeping_takes_at_least_its_time() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let start = std::time::Instant::now();
         handle.sleep(Duration::from_millis(35)).await;
         let took = start.elapsed();
@@ -170,7 +170,7 @@ fn sleeping_takes_at_least_its_time() {
 
 #[test]
 fn accepted_sockets_have_no_delay_and_are_blocking() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
         listener.set_nonblocking(true).expect("set");
@@ -187,27 +187,72 @@ fn accepted_sockets_have_no_delay_and_are_blocking() {
     });
 }
 
+/// Also between shards on different drivers, which want sockets in different modes.
 #[test]
 fn a_fresh_connection_moves_to_another_shard() {
-    let (sender, receiver) = std::sync::mpsc::channel::<Accepted>();
-    let other = std::thread::spawn(move || {
-        on_ring(&ReactorConfig::default(), |handle| async move {
-            let stream = handle.adopt(receiver.recv().expect("a connection").with_tag(9));
-            assert_eq!(stream.tag(), 9);
-            let bytes = read_exactly(&stream, 5).await;
-            stream.queue(Chunk::from_vec(bytes));
-            stream.close_gracefully();
+    const DRIVERS: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Epoll];
+    for (from, to) in DRIVERS
+        .into_iter()
+        .flat_map(|from| DRIVERS.map(|to| (from, to)))
+    {
+        let (sender, receiver) = std::sync::mpsc::channel::<Accepted>();
+        let other = std::thread::spawn(move || {
+            on_driver(to, &ReactorConfig::default(), |handle| async move {
+                let stream = handle.adopt(receiver.recv().expect("a connection").with_tag(9));
+                assert_eq!(stream.tag(), 9);
+                let bytes = read_exactly(&stream, 5).await;
+                stream.queue(Chunk::from_vec(bytes));
+                stream.close_gracefully();
+            });
         });
+        on_driver(from, &ReactorConfig::default(), |handle| async move {
+            let (listener, addr) = listen(&handle);
+            let client = handle.connect(&addr.into()).await.expect("connects");
+            client.queue(Chunk::from_static(b"moved"));
+            sender.send(handle.accept().await).expect("sent");
+            assert_eq!(read_to_end(&client).await, b"moved");
+            handle.close_listener(listener);
+        });
+        other.join().expect("no panic");
+    }
+}
+
+/// Where there is no readiness to wait for, a full backlog is asked again.
+#[test]
+fn a_unix_socket_with_a_full_backlog_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("socket");
+    on_kernel(&ReactorConfig::default(), |handle| {
+        let path = path.clone();
+        async move {
+            let _ = std::fs::remove_file(&path);
+            let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)
+                .expect("a socket");
+            listener
+                .bind(&socket2::SockAddr::unix(&path).expect("an address"))
+                .expect("bound");
+            listener.listen(0).expect("listening");
+            let connected = Rc::new(Cell::new(0));
+            for _ in 0..5 {
+                let (shard, connected) = (handle.clone(), connected.clone());
+                let address = Address::Unix(path.clone());
+                handle.spawn(async move {
+                    let stream = shard.connect(&address).await.expect("connects");
+                    connected.set(connected.get() + 1);
+                    assert!(read_to_end(&stream).await.is_empty());
+                });
+            }
+            until(&handle, || connected.get() > 0).await;
+            let end = handle.now() + Duration::from_millis(20);
+            handle.sleep(end - handle.now()).await;
+            assert!(connected.get() < 5, "the backlog was full");
+            for _ in 0..5 {
+                listener.accept().expect("a connection");
+                handle.sleep(Duration::from_millis(5)).await;
+            }
+            until(&handle, || connected.get() == 5).await;
+        }
     });
-    on_ring(&ReactorConfig::default(), |handle| async move {
-        let (listener, addr) = listen(&handle);
-        let client = handle.connect(&addr.into()).await.expect("connects");
-        client.queue(Chunk::from_static(b"moved"));
-        sender.send(handle.accept().await).expect("sent");
-        assert_eq!(read_to_end(&client).await, b"moved");
-        handle.close_listener(listener);
-    });
-    other.join().expect("no panic");
 }
 
 #[test]
@@ -223,19 +268,25 @@ fn unix_sockets_connect_by_path_and_abstract_name() {
     let by_name = std::os::unix::net::UnixListener::bind_addr(&abstract_addr).expect("bound");
     let threads = [by_path, by_name].map(|listener| {
         std::thread::spawn(move || {
-            let (mut socket, _) = listener.accept().expect("accepts");
-            let mut bytes = Vec::new();
-            socket.read_to_end(&mut bytes).expect("reads");
-            socket.write_all(&bytes).expect("writes");
+            for _ in 0..2 {
+                let (mut socket, _) = listener.accept().expect("accepts");
+                let mut bytes = Vec::new();
+                socket.read_to_end(&mut bytes).expect("reads");
+                socket.write_all(&bytes).expect("writes");
+            }
         })
     });
-    on_ring(&ReactorConfig::default(), |handle| async move {
-        for address in [Address::Unix(path), Address::Abstract(name.into_bytes())] {
-            let stream = handle.connect(&address).await.expect("connects");
-            assert_eq!(stream.peer_addr(), None);
-            stream.queue(Chunk::from_static(b"over unix"));
-            stream.shutdown_write();
-            assert_eq!(read_to_end(&stream).await, b"over unix", "{address}");
+    let addresses = [Address::Unix(path), Address::Abstract(name.into_bytes())];
+    on_kernel(&ReactorConfig::default(), |handle| {
+        let addresses = addresses.clone();
+        async move {
+            for address in addresses {
+                let stream = handle.connect(&address).await.expect("connects");
+                assert_eq!(stream.peer_addr(), None);
+                stream.queue(Chunk::from_static(b"over unix"));
+                stream.shutdown_write();
+                assert_eq!(read_to_end(&stream).await, b"over unix", "{address}");
+            }
         }
     });
     threads
@@ -245,7 +296,7 @@ fn unix_sockets_connect_by_path_and_abstract_name() {
 
 #[test]
 fn head_and_body_of_one_turn_leave_in_one_send() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let stream = handle
             .connect(&listener.local_addr().expect("bound").into())
@@ -271,7 +322,7 @@ fn head_and_body_of_one_turn_leave_in_one_send() {
 
 #[test]
 fn memory_of_a_working_set_is_reused() {
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
         let (client, server) = pair(&handle, addr).await;
         let mut server = server;
@@ -333,10 +384,10 @@ fn set_file_limit(soft: u64) -> u64 {
 
 #[test]
 fn accepting_recovers_after_running_out_of_descriptors() {
-    if !in_child("io::tests::ring::accepting_recovers_after_running_out_of_descriptors") {
+    if !in_child("io::tests::kernel::accepting_recovers_after_running_out_of_descriptors") {
         return;
     }
-    on_ring(&ReactorConfig::default(), |handle| async move {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
         let (listener, addr) = listen(&handle);
         let spare = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
@@ -356,7 +407,7 @@ fn accepting_recovers_after_running_out_of_descriptors() {
 
 #[test]
 fn a_start_without_io_uring_says_why() {
-    if !in_child("io::tests::ring::a_start_without_io_uring_says_why") {
+    if !in_child("io::tests::kernel::a_start_without_io_uring_says_why") {
         return;
     }
     set_file_limit(0);
