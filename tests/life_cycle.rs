@@ -237,37 +237,6 @@ fn instances_with_reuse_port_share_a_port() {
     }
 }
 
-/// A program that forbids io_uring_setup to itself, as container runtimes do, and becomes the proxy.
-const FORBID: &str = r#"
-import ctypes, os, platform, struct, sys
-libc = ctypes.CDLL(None, use_errno=True)
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-ERRNO, ALLOW = 0x00050000 | 1, 0x7fff0000
-program = b"".join(struct.pack("HBBI", *step) for step in [
-    (LOAD, 0, 0, 0), (EQUAL, 0, 1, 425), (RETURN, 0, 0, ERRNO), (RETURN, 0, 0, ALLOW)])
-buffer = ctypes.create_string_buffer(program)
-class Program(ctypes.Structure):
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-fprog = Program(4, ctypes.addressof(buffer))
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(fprog), 0, 0) == 0, ctypes.get_errno()
-os.execv(sys.argv[1], sys.argv[1:])
-"#;
-
-#[test]
-fn where_io_uring_is_forbidden_the_error_says_why_and_what_to_do() {
-    let mut command = Command::new("python3");
-    command.args(["-c", FORBID, env!("CARGO_BIN_EXE_ringway")]);
-    command
-        .arg("--entryPoints.web.address=127.0.0.1:0")
-        .arg0("python3");
-    let output = command.output().expect("python3 runs");
-    let message = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("io_uring"), "{message}");
-    assert!(message.contains("seccomp"), "why: {message}");
-}
-
 #[test]
 fn without_any_provider_it_serves_404() {
     let proxy = bare()

@@ -19,6 +19,7 @@ pub struct Setup {
     statics: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    launcher: Vec<String>,
 }
 
 /// A running proxy. Killed when dropped.
@@ -61,6 +62,7 @@ pub fn bare() -> Setup {
         statics: None,
         arguments: Vec::new(),
         environment: Vec::new(),
+        launcher: Vec::new(),
     }
 }
 
@@ -103,12 +105,26 @@ impl Setup {
         self
     }
 
+    /// A program with arguments that becomes the proxy; the proxy's own command line is appended.
+    pub fn through(mut self, launcher: &[&str]) -> Self {
+        self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     fn fill(&self, text: &str) -> String {
         text.replace("{dir}", self.path().to_str().expect("UTF-8"))
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        let ringway = env!("CARGO_BIN_EXE_ringway");
+        let mut command = match self.launcher.split_first() {
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(ringway);
+                command
+            }
+            None => Command::new(ringway),
+        };
         if let Some(statics) = &self.statics {
             let path = self.path().join("ringway.yml");
             std::fs::write(&path, self.fill(statics)).expect("written");

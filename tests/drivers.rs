@@ -1,0 +1,138 @@
+//! Which driver the program runs on, where, and what it says about it. What both drivers must do alike
+//! is in `src/io/tests` and in every other suite here: `RINGWAY_DRIVER=epoll ./test.sh` runs them all on epoll.
+
+mod support;
+
+use std::process::Output;
+
+use support::origin::answering;
+use support::process::{Process, Setup, answer, hosts, one_file, text};
+
+const SECCOMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/seccomp.py");
+
+/// The proxy's start under a filter that makes some system calls fail.
+fn forbidding(setup: Setup, calls: &[&str]) -> Setup {
+    let mut launcher = vec!["python3", SECCOMP, "forbid"];
+    launcher.extend(calls);
+    launcher.push("--");
+    setup.through(&launcher)
+}
+
+/// Whatever driver the test's own environment names is not meant here.
+fn automatic(setup: Setup) -> Setup {
+    setup.variable("RINGWAY_DRIVER", "")
+}
+
+fn serves(setup: Setup) -> Process {
+    let origin = answering(answer("one"));
+    let proxy = setup.dynamic(&hosts(&[("a.test", &origin.url())])).start();
+    for _ in 0..5 {
+        assert_eq!(proxy.get("a.test", "/").text(), "one");
+    }
+    proxy
+}
+
+/// Lines of the log that speak of drivers.
+fn said(proxy: &Process) -> Vec<String> {
+    let log = proxy.log();
+    let lines = log.lines().filter(|line| line.contains("shards run on"));
+    lines.map(str::to_owned).collect()
+}
+
+fn assert_fails(output: &Output, words: &[&str]) {
+    let message = text(output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+#[test]
+fn io_uring_is_preferred() {
+    let proxy = serves(automatic(one_file("")));
+    let said = said(&proxy);
+    assert!(
+        said.len() == 1 && said[0].contains("2 shards run on io_uring"),
+        "{said:?}"
+    );
+}
+
+/// Docker's and containerd's default profiles answer EPERM; old ones, and kernels without it, ENOSYS;
+/// a limit on locked memory ENOMEM.
+#[test]
+fn where_io_uring_does_not_start_epoll_serves_and_one_line_says_why() {
+    for (call, reason) in [
+        ("io_uring_setup=EPERM", "seccomp"),
+        ("io_uring_setup=ENOSYS", "no io_uring"),
+        ("io_uring_setup=ENOMEM", "MEMLOCK"),
+        ("io_uring_setup=EINVAL", "too old"),
+        ("io_uring_register=EINVAL", "buffer ring"),
+    ] {
+        let proxy = serves(forbidding(automatic(one_file("")), &[call]));
+        let said = said(&proxy);
+        assert!(
+            said.len() == 1
+                && said[0].contains("2 of 2 shards run on epoll")
+                && said[0].contains(reason),
+            "{call}: {said:?}"
+        );
+    }
+}
+
+/// A ring that can be made but does not work: only trying it shows that.
+#[test]
+fn where_io_uring_misbehaves_the_self_test_finds_it() {
+    let proxy = serves(forbidding(automatic(one_file("")), &["io_uring_enter=EIO"]));
+    let said = said(&proxy);
+    assert!(
+        said.len() == 1 && said[0].contains("epoll") && said[0].contains("self-test"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_driver_that_is_asked_for_is_used_or_the_start_fails() {
+    let uring = "ringway: {shards: 2, driver: uring}";
+    let setup = automatic(one_file("")).dynamic("").option(uring);
+    let output = forbidding(setup, &["io_uring_setup=EPERM"]).output();
+    assert_fails(&output, &["io_uring", "seccomp"]);
+
+    let epoll = "ringway: {shards: 2, driver: epoll}";
+    let proxy = serves(automatic(one_file("")).option(epoll));
+    assert!(
+        said(&proxy)[0].contains("2 shards run on epoll"),
+        "{}",
+        proxy.log()
+    );
+}
+
+#[test]
+fn the_environment_names_a_driver_before_the_configuration() {
+    let uring = "ringway: {shards: 2, driver: uring}";
+    let proxy = serves(
+        one_file("")
+            .option(uring)
+            .variable("RINGWAY_DRIVER", "epoll"),
+    );
+    assert!(
+        said(&proxy)[0].contains("2 shards run on epoll"),
+        "{}",
+        proxy.log()
+    );
+
+    let setup = one_file("").dynamic("").variable("RINGWAY_DRIVER", "iocp");
+    assert_fails(
+        &setup.output(),
+        &["RINGWAY_DRIVER=iocp", "auto, uring and epoll"],
+    );
+}
+
+/// With next to no memory that may be locked: smaller rings, or epoll; it serves in any case.
+#[test]
+fn little_lockable_memory_is_no_reason_not_to_serve() {
+    for limit in ["0", "64", "512"] {
+        let command = format!("ulimit -l {limit}; exec \"$@\"");
+        let setup = automatic(one_file("")).through(&["sh", "-c", &command, "sh"]);
+        assert_eq!(said(&serves(setup)).len(), 1, "{limit} KiB");
+    }
+}
