@@ -20,12 +20,14 @@
 //! | [`settings`] | what each part is given of the static configuration |
 //! | [`stores`] | the providers of key-value stores |
 //! | [`log`] | the structured log |
+//! | [`panics`] | a line of it for each panic |
 //!
 //! The thread is never busy for long: what takes time runs elsewhere. Not here: what a request needs.
 
 pub mod broadcast;
 pub mod listen;
 pub mod log;
+pub mod panics;
 pub mod planning;
 pub mod queue;
 pub mod resolver;
@@ -80,6 +82,7 @@ pub fn run_until(loaded: &Loaded, stop: Stop, on_ready: Option<OnReady>) -> Exit
             return ExitCode::FAILURE;
         }
     };
+    panics::log_panics();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "Ringway starts, configured by {}",

@@ -14,6 +14,7 @@ use super::local::Local;
 use super::pipeline::Exchange;
 use super::proxy_protocol::{self, Parsed};
 use super::record::Notes;
+use super::rescue::Held;
 use super::settings::EntryPointSettings;
 use super::worker::ConnectionTag;
 use crate::http::error::write_rejection;
@@ -59,6 +60,8 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
     else {
         return;
     };
+    let held = Held::new(stream);
+    let stream = held.stream();
     let peer = stream.peer_addr().unwrap_or(NO_ADDRESS);
     let mut client = peer;
     let mut has_proxy_address = false;
@@ -66,7 +69,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         && tag.requests == 0
     {
         stream.set_deadline(after(local, entry_point.read_timeout));
-        match read_proxy_header(&stream, &mut scratch.bytes).await {
+        match read_proxy_header(stream, &mut scratch.bytes).await {
             Some(Some(address)) if policy.trusts(peer.ip()) => {
                 client = address;
                 has_proxy_address = true;
@@ -78,29 +81,21 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
     let forwarded = Peer::new(client.ip(), false, &entry_point.forwarded);
     loop {
         stream.set_deadline(after(local, entry_point.read_timeout));
-        match read_request(&stream, entry_point, scratch).await {
+        match read_request(stream, entry_point, scratch).await {
             Head::Complete => {}
             Head::Ended => return,
             Head::Malformed(error) => {
                 local.stats.count(|s| &s.refused);
-                return refuse(local, stream, error);
+                return refuse(local, held.release(), error);
             }
         }
         tag.requests += 1;
-        let outcome = exchange(
-            local,
-            entry_point,
-            &stream,
-            client,
-            &forwarded,
-            tag,
-            scratch,
-        )
-        .await;
+        let outcome = exchange(local, entry_point, &held, client, &forwarded, tag, scratch).await;
+        held.answering.set(false);
         match outcome {
             After::KeepAlive => {}
-            After::Close => return stream.close_gracefully(),
-            After::Abort => return drop(stream),
+            After::Close => return held.release().close_gracefully(),
+            After::Abort => return drop(held),
         }
         stream.set_tag(tag.pack());
         if stream.inbox_len() > 0 {
@@ -110,7 +105,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         }
         let idle_until = limit(local.io.now(), entry_point.idle_timeout);
         if !has_proxy_address {
-            return stream.park_downstream(idle_until);
+            return held.release().park_downstream(idle_until);
         }
         // The PROXY address lives in this task, so the connection keeps it while idle.
         stream.set_deadline(Some(idle_until));
@@ -162,7 +157,7 @@ fn refuse(local: &Local, stream: Stream, error: RequestError) {
 async fn exchange(
     local: &Rc<Local>,
     entry_point: &EntryPointSettings,
-    stream: &Stream,
+    held: &Held,
     client: SocketAddr,
     peer: &Peer,
     tag: ConnectionTag,
@@ -172,7 +167,15 @@ async fn exchange(
     let _active = Active::new(local);
     let close = local.is_draining() || is_worn_out(local, entry_point, tag);
     let admitted = edge::admit(&mut scratch.request, entry_point, local, peer);
-    let mut exchange = Exchange::new(local, entry_point, stream, client, peer, scratch);
+    let mut exchange = Exchange::new(
+        local,
+        entry_point,
+        held.stream(),
+        client,
+        peer,
+        scratch,
+        &held.answering,
+    );
     exchange.notes.start(local);
     if exchange.request.body.is_empty() {
         exchange.request_received();
@@ -222,6 +225,8 @@ impl Exchange<'_> {
             self.response.start(200, 0);
             return Reply::Fixed(Cow::Borrowed(b""));
         }
+        #[cfg(test)]
+        self.fault_point("route");
         // One request, one revision: this view is kept to the response head, no longer.
         let view = self.local.view();
         let entry_point = usize::from(ConnectionTag::unpack(self.downstream.tag()).entry_point);

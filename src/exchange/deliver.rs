@@ -96,6 +96,7 @@ impl Exchange<'_> {
                 tail = Some(Chunk::from_vec(body.into_owned()));
             }
         }
+        self.answering.set(true);
         self.downstream.queue(head.freeze());
         if let Some(tail) = tail {
             self.downstream.queue(tail);
@@ -132,7 +133,10 @@ impl Exchange<'_> {
         self.write_head(keep_alive, &mut head);
         let room = head.spare_len();
         download.take_small(&stream, room, |bytes| head.extend_from_slice(bytes));
+        self.answering.set(true);
         self.downstream.queue(head.freeze());
+        #[cfg(test)]
+        self.fault_point("answering");
         let mut result = Ok(());
         if !download.is_done() || upload.is_some() {
             let downstream = self.downstream;
@@ -170,7 +174,10 @@ impl Exchange<'_> {
         hop::prepare_response(self.response);
         let mut head = self.local.io.buffer();
         self.write_head(true, &mut head);
+        self.answering.set(true);
         self.downstream.queue(head.freeze());
+        #[cfg(test)]
+        self.fault_point("tunnel");
         self.downstream.set_deadline(None);
         let moved = Box::pin(tunnel::join(self.downstream, &reply.stream)).await;
         self.notes.request_bytes = moved.up;

@@ -368,6 +368,8 @@ impl Exchange<'_> {
     }
 
     fn keep_reply(&mut self, stream: Stream, pool: Rc<Pool>, upload: Pump, in_flight: InFlight) {
+        #[cfg(test)]
+        self.fault_point("forwarded");
         self.notes.origin_status = Some(self.response.status);
         let length = match self.response.body {
             BodyLength::Length(length) => Some(length),

@@ -74,6 +74,8 @@ pub struct ExchangeStats {
     pub active: Cell<u64>,
     /// Requests answered 400 and the like before they were routed.
     pub refused: Cell<u64>,
+    /// Exchanges that ended by a panic.
+    pub panicked: Cell<u64>,
     /// Upstream connections dialled.
     pub dials: Cell<u64>,
     /// Requests sent on a connection from a pool.
@@ -181,11 +183,12 @@ impl Local {
 
 impl ExchangeStats {
     /// Every counter's name and present value.
-    pub fn snapshot(&self) -> [(&'static str, u64); 9] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 10] {
         [
             ("requests", self.requests.get()),
             ("active_requests", self.active.get()),
             ("refused_requests", self.refused.get()),
+            ("panicked_requests", self.panicked.get()),
             ("dials", self.dials.get()),
             ("reused_connections", self.reused.get()),
             ("replayed_requests", self.replayed.get()),

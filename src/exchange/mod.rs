@@ -17,6 +17,7 @@
 //! | `forward` | choose a server, send the request, await the response head |
 //! | `deliver` | write the response, move the body |
 //! | `pump`, `tunnel` | bytes between two connections |
+//! | `rescue` | what a panic leaves |
 //!
 //! Everything here runs on a shard: no lock, no clock, no logging, and on a plain keep-alive route no
 //! allocation after warm-up.
@@ -34,6 +35,7 @@ mod pipeline;
 mod proxy_protocol;
 mod pump;
 mod record;
+mod rescue;
 mod settings;
 mod spool;
 mod tunnel;

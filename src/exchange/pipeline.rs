@@ -4,6 +4,7 @@
 //! middleware: only such routes pay for it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -48,6 +49,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) upstream: Option<UpstreamReply>,
     /// Why the last attempt to forward had no answer from a server.
     pub(crate) failure: Option<Cause>,
+    /// Whether the head of the answer was queued: from then on there is no other.
+    pub(crate) answering: &'a Cell<bool>,
 }
 
 /// Where the body of the request is.
@@ -71,7 +74,9 @@ impl<'a> Exchange<'a> {
         client_addr: SocketAddr,
         peer: &'a Peer,
         scratch: &'a mut Scratch,
+        answering: &'a Cell<bool>,
     ) -> Self {
+        answering.set(false);
         let body = BodyDecoder::new(scratch.request.body, &entry_point.limits);
         scratch.path_marks = PathMarks::default();
         Self {
@@ -91,6 +96,7 @@ impl<'a> Exchange<'a> {
             head_for_hop: None,
             upstream: None,
             failure: None,
+            answering,
         }
     }
 

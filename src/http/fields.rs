@@ -24,8 +24,8 @@ use super::token::Token;
 pub const MAX_ARENA_BYTES: usize = 1 << 30;
 
 const UNKNOWN: u8 = u8::MAX;
-/// In [`Fields::seen`]: there may be an unknown name with an underscore.
-const UNDERSCORE: u128 = 1 << 127;
+/// In [`Fields::seen`]: there may be an unknown name with an underscore or a dot, which some servers take for dashes.
+const ALIAS: u128 = 1 << 127;
 
 /// An ordered multimap of field names and values, reused between messages without allocating.
 #[derive(Clone, Default)]
@@ -256,10 +256,10 @@ impl Fields {
         self.seen & tokens != 0
     }
 
-    /// Whether there may be a line whose name holds an underscore.
+    /// Whether there may be a line whose name some server takes for another one: it holds an underscore or a dot.
     #[inline]
-    pub(crate) fn may_have_underscore(&self) -> bool {
-        self.may_have(UNDERSCORE)
+    pub(crate) fn may_have_alias(&self) -> bool {
+        self.may_have(ALIAS)
     }
 
     #[inline]
@@ -460,7 +460,9 @@ impl Fields {
         );
         self.seen |= match token {
             Some(token) => token.bit(),
-            None if self.arena[start..start + name].contains(&b'_') => UNDERSCORE,
+            None if memchr::memchr2(b'_', b'.', &self.arena[start..start + name]).is_some() => {
+                ALIAS
+            }
             None => 0,
         };
         Line {

@@ -81,10 +81,10 @@ impl Peer {
 }
 
 /// The step before routing: strips what an untrusted peer says about itself (every spelling, with
-/// `_` for `-` too), sets what is missing, and applies the client's `Connection`.
+/// `_` or `.` for `-` too), sets what is missing, and applies the client's `Connection`.
 /// `server` is this machine's host name.
 pub fn edge(head: &mut RequestHead, policy: &ForwardedPolicy, peer: &Peer, server: &[u8]) {
-    let suspect = head.fields.may_have(Token::FORWARDED) || head.fields.may_have_underscore();
+    let suspect = head.fields.may_have(Token::FORWARDED) || head.fields.may_have_alias();
     if suspect && !peer.trusted {
         head.fields
             .retain(|token, name, _| !hop::is_managed(token, name));

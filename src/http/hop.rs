@@ -55,6 +55,10 @@ pub fn prepare_request(head: &mut RequestHead) {
             token == Some(Token::Upgrade) || is_managed(token, name)
         });
     }
+    if head.fields.may_have_alias() {
+        head.fields
+            .retain(|token, name, _| token.is_some() || !is_framing_alias(name));
+    }
     let trailers = remove_hop_by_hop(&mut head.fields, head.upgrade);
     if trailers {
         head.fields.set(&Token::Te, b"trailers");
@@ -123,18 +127,18 @@ pub(crate) fn may_be_trailer(token: Option<Token>, name: &[u8]) -> bool {
     }
 }
 
-/// The known header that a name with underscores (`X_Forwarded_For`) becomes in a server that maps
-/// `_` and `-` onto each other, as CGI does.
+/// The known header that a name with underscores or dots (`X_Forwarded.For`) becomes in a server that maps
+/// them and `-` onto each other, as CGI does.
 pub(crate) fn alias(name: &[u8]) -> Option<Token> {
     /// No alias of a known name is longer.
     const LONGEST: usize = 64;
-    if name.len() > LONGEST || memchr::memchr(b'_', name).is_none() {
+    if name.len() > LONGEST || memchr::memchr2(b'_', b'.', name).is_none() {
         return None;
     }
     let mut dashed = [0; LONGEST];
     let dashed = dashed.get_mut(..name.len())?;
     dashed.copy_from_slice(name);
-    for byte in dashed.iter_mut().filter(|byte| **byte == b'_') {
+    for byte in dashed.iter_mut().filter(|byte| matches!(byte, b'_' | b'.')) {
         *byte = b'-';
     }
     Token::lookup(dashed)
@@ -145,6 +149,14 @@ pub(crate) fn is_managed(token: Option<Token>, name: &[u8]) -> bool {
     token
         .or_else(|| alias(name))
         .is_some_and(Token::is_forwarded)
+}
+
+/// Whether a server that maps names onto each other would take this one for framing.
+fn is_framing_alias(name: &[u8]) -> bool {
+    matches!(
+        alias(name),
+        Some(Token::ContentLength | Token::TransferEncoding)
+    )
 }
 
 /// Removes the fixed hop-by-hop fields; returns whether `Te` accepted trailers.
@@ -252,6 +264,12 @@ mod tests {
     }
 
     #[test]
+    fn aliases_of_framing_fields_go_and_other_names_stay() {
+        let sent = "Content_Length: 5\r\nTransfer.Encoding: chunked\r\nContent_Type: x\r\nX.A: 1";
+        assert_eq!(forwarded(sent, &[]), ["Content_type: x", "X.a: 1"]);
+    }
+
+    #[test]
     fn deferred_names_stay_for_the_middlewares_only() {
         let deferred = [FieldName::parse("x-a").unwrap()];
         let mut head = request("Connection: X-A, X-B\r\nX-A: 1\r\nX-B: 2");
@@ -313,6 +331,8 @@ mod tests {
     fn aliases_are_recognised() {
         assert_eq!(alias(b"X_Forwarded-for"), Some(Token::XForwardedFor));
         assert_eq!(alias(b"content_length"), Some(Token::ContentLength));
+        assert_eq!(alias(b"X.Forwarded_For"), Some(Token::XForwardedFor));
+        assert_eq!(alias(b"foo.bar"), None);
         assert_eq!(alias(b"foo_bar"), None);
         assert_eq!(alias(b"X-Forwarded-For"), None);
         assert_eq!(alias(&[b'_'; 100]), None);

@@ -23,7 +23,7 @@ pub fn apply_underscores(
     fields: &mut Fields,
     strategy: Underscores,
 ) -> Result<(), UnderscoreRejected> {
-    if strategy == Underscores::Keep || !fields.may_have_underscore() {
+    if strategy == Underscores::Keep || !fields.may_have_alias() {
         return Ok(());
     }
     let has_underscore = |name: &[u8]| memchr::memchr(b'_', name).is_some();
