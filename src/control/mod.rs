@@ -48,7 +48,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::api::{ApiFacts, ApiServer, ApiSettings, ApiState, RestServer, Sources};
 use crate::config::statics::{Loaded, StaticConfig};
 use crate::exchange::MAX_ENTRY_POINTS;
-use crate::io::open_files;
+use crate::io::{cpu, open_files};
 use crate::observe::access_log::AccessLog;
 use crate::observe::counters::Counters;
 use crate::observe::format::LineFormat;
@@ -115,6 +115,8 @@ fn start(
         Ok(limit) => tracing::debug!(limit, "Open files"),
         Err(error) => tracing::warn!("The limit of open files cannot be raised: {error}"),
     }
+    // Every thread that is started below, but the shards, inherits it.
+    cpu::give_way();
     let entry_points = claim(config)?;
     let access_log = start_access_log(config)?;
     let wake = Arc::new(Notify::new());

@@ -1,7 +1,8 @@
-//! The CPUs this process may use, and pinning a thread to one of them.
+//! The CPUs this process may use, pinning a thread to one of them, and which threads give way to which.
 //!
-//! A shard belongs to one CPU: its ring, buffers and connections stay in that CPU's caches. Not here:
-//! how many shards there are (`control`).
+//! A shard belongs to one CPU: its ring, buffers and connections stay in that CPU's caches. Where the process
+//! has no more CPUs than shards, all other threads share these CPUs, and must not interrupt a shard whenever a
+//! change wakes them. Not here: how many shards there are (`control`).
 
 use std::io;
 use std::mem;
@@ -53,9 +54,58 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     }
 }
 
+/// Lets the calling thread, and those that it starts from now on, wait for the running thread of a CPU to
+/// pause instead of interrupting it (`SCHED_BATCH`, sched(7)). Their share of a busy CPU stays the same.
+///
+/// Without effect if somebody has given the process another policy than the usual one, or forbids the change.
+pub fn give_way() {
+    change_policy(libc::SCHED_OTHER, libc::SCHED_BATCH);
+}
+
+/// Undoes [`give_way`] for the calling thread: what a shard does.
+pub fn take_precedence() {
+    change_policy(libc::SCHED_BATCH, libc::SCHED_OTHER);
+}
+
+fn change_policy(from: libc::c_int, to: libc::c_int) {
+    // SAFETY: plain system calls about the calling thread; the parameter lives for the call.
+    unsafe {
+        let mut parameter: libc::sched_param = mem::zeroed();
+        parameter.sched_priority = 0;
+        if libc::sched_getscheduler(0) == from {
+            libc::sched_setscheduler(0, to, &raw const parameter);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_give_way_until_they_take_precedence() {
+        // SAFETY: a plain system call.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        std::thread::spawn(move || {
+            let usual = policy();
+            give_way();
+            let given = policy();
+            let inherited = std::thread::spawn(move || {
+                let inherited = policy();
+                take_precedence();
+                (inherited, policy())
+            });
+            let (inherited, taken) = inherited.join().expect("no panic");
+            // Where the suite itself runs with another policy, nothing changes.
+            let expected = match usual {
+                libc::SCHED_OTHER => libc::SCHED_BATCH,
+                other => other,
+            };
+            assert_eq!((given, inherited, taken), (expected, expected, usual));
+        })
+        .join()
+        .expect("the thread's assertions hold");
+    }
 
     #[test]
     fn a_pinned_thread_sees_exactly_its_cpu() {

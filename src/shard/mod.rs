@@ -102,6 +102,7 @@ pub fn start(settings: ShardSettings) -> Result<ShardThread, ShardStartError> {
 }
 
 fn run(settings: ShardSettings, report: &mpsc::SyncSender<Report>) {
+    cpu::take_precedence();
     if let Some(cpu) = settings.cpu {
         // A CPU that went away since the mask was read is no reason not to serve.
         let _ = cpu::pin(cpu);

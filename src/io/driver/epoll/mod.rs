@@ -10,9 +10,15 @@
 //! No call blocks: transfers are made with `MSG_DONTWAIT`, so the mode of a connected socket does
 //! not matter, and sockets may come from a shard on the other driver.
 
+mod calls;
+mod table;
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
+
+use calls::{BLOCKED, MAX_TRANSFER, add, receive, send, send_vectored};
+use table::{Input, Output, Table};
 
 use super::super::buffer::Pool;
 use super::super::config::ReactorConfig;
@@ -31,74 +37,15 @@ const RECEIVES_PER_TURN: usize = 4;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Time until a Unix socket whose backlog was full is connected to again.
 const CONNECT_RETRY: Duration = Duration::from_millis(1);
-/// Bytes after which a send ends early and one call takes at most: both together fit a result.
-const MAX_TRANSFER: usize = 1 << 29;
-/// What every descriptor is registered for.
-const INTEREST: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
 /// After these the peer's direction has ended (or the socket has): no further edge tells so.
 const ENDED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 /// What the notifier's eventfd is registered as; no descriptor has this number.
 const NOTIFIER: u64 = u64::MAX;
 
-/// What waits for a descriptor to become readable.
-#[derive(Clone, Copy, Default)]
-enum Input {
-    #[default]
-    None,
-    Many(Token),
-    Owned {
-        token: Token,
-        data: *mut u8,
-        len: u32,
-    },
-    Accept(Token),
-}
-
-/// What waits for a descriptor to become writable.
-#[derive(Clone, Copy, Default)]
-enum Output {
-    #[default]
-    None,
-    Send {
-        token: Token,
-        data: *const u8,
-        len: u32,
-        done: u32,
-    },
-    SendVectored {
-        token: Token,
-        message: *const libc::msghdr,
-        done: usize,
-    },
-    Connect(Token),
-    /// The backlog of a Unix socket was full: again when [`CONNECT_RETRY`] has passed.
-    ConnectAgain {
-        token: Token,
-        address: *const libc::sockaddr,
-        len: libc::socklen_t,
-    },
-}
-
-/// A descriptor's operations, and what is known of its readiness.
-#[derive(Clone, Copy, Default)]
-struct Watched {
-    registered: bool,
-    readable: bool,
-    /// A send found no room, and no event has told of room since.
-    full: bool,
-    /// The peer has ended its direction, or the socket has failed.
-    ended: bool,
-    /// It is in the list of those to be tried again.
-    due: bool,
-    input: Input,
-    output: Output,
-}
-
 /// See the module's text.
 pub(in super::super) struct Epoll {
     epoll: OwnedFd,
-    /// By descriptor. Grows with the highest one, so the limit of open files bounds it.
-    watched: Vec<Watched>,
+    table: Table,
     /// Descriptors with an operation that can go on without a new event.
     due: Vec<RawFd>,
     due_scratch: Vec<RawFd>,
@@ -131,7 +78,7 @@ impl Epoll {
         }
         Ok(Epoll {
             epoll,
-            watched: Vec::new(),
+            table: Table::default(),
             due: Vec::with_capacity(64),
             due_scratch: Vec::with_capacity(64),
             events: Vec::with_capacity(EVENTS),
@@ -144,22 +91,14 @@ impl Epoll {
         })
     }
 
-    fn watched(&mut self, fd: RawFd) -> &mut Watched {
-        let index = fd as usize;
-        if index >= self.watched.len() {
-            self.watched.resize(index + 1, Watched::default());
-        }
-        &mut self.watched[index]
-    }
-
     /// Registers a descriptor if it is not yet; a negated errno if that failed.
     fn register(&mut self, fd: RawFd) -> Result<(), i32> {
-        if self.watched(fd).registered {
+        if self.table.at(fd).registered {
             return Ok(());
         }
         match add(&self.epoll, fd, fd as u64) {
             Ok(()) => {
-                self.watched(fd).registered = true;
+                self.table.at(fd).registered = true;
                 Ok(())
             }
             // `fs.epoll.max_user_watches`: a limit on memory.
@@ -170,7 +109,7 @@ impl Epoll {
 
     /// Notes that an operation of `fd` can go on without an event.
     fn list(&mut self, fd: RawFd) {
-        let watched = &mut self.watched[fd as usize];
+        let watched = self.table.at(fd);
         if !watched.due {
             watched.due = true;
             self.due.push(fd);
@@ -195,7 +134,7 @@ impl Epoll {
                 self.start_input(fd, token, Input::Owned { token, data, len });
             }
             Op::Accept { fd } => {
-                if !self.watched(fd).registered {
+                if !self.table.at(fd).registered {
                     os::set_nonblocking(fd);
                 }
                 self.start_input(fd, token, Input::Accept(token));
@@ -219,7 +158,7 @@ impl Epoll {
             ),
             Op::Connect { fd, address, len } => {
                 os::set_nonblocking(fd);
-                self.watched(fd).output = Output::ConnectAgain {
+                self.table.at(fd).output = Output::ConnectAgain {
                     token,
                     address,
                     len,
@@ -233,7 +172,7 @@ impl Epoll {
         if let Err(errno) = self.register(fd) {
             return self.complete(token, errno, false);
         }
-        let watched = self.watched(fd);
+        let watched = self.table.at(fd);
         debug_assert!(matches!(watched.input, Input::None), "one input at a time");
         watched.input = input;
         if watched.readable {
@@ -242,7 +181,7 @@ impl Epoll {
     }
 
     fn start_send(&mut self, fd: RawFd, output: Output) {
-        let watched = self.watched(fd);
+        let watched = self.table.at(fd);
         debug_assert!(matches!(watched.output, Output::None), "one send at a time");
         watched.output = output;
         if !watched.full {
@@ -251,7 +190,7 @@ impl Epoll {
     }
 
     pub(super) fn cancel(&mut self, token: Token, fd: RawFd) {
-        let watched = self.watched(fd);
+        let watched = self.table.at(fd);
         match watched.input {
             Input::Many(t) | Input::Owned { token: t, .. } | Input::Accept(t) if t == token => {
                 watched.input = Input::None;
@@ -270,16 +209,11 @@ impl Epoll {
     }
 
     pub(super) fn close(&mut self, fd: RawFd) {
-        let watched = self.watched(fd);
+        let watched = self.table.remove(fd).unwrap_or_default();
         debug_assert!(
             matches!((watched.input, watched.output), (Input::None, Output::None)),
             "closed without operations"
         );
-        // It stays in the list of those that are due, where its successor may find itself.
-        *watched = Watched {
-            due: watched.due,
-            ..Watched::default()
-        };
         os::close(fd);
     }
 
@@ -299,7 +233,7 @@ impl Epoll {
             return;
         }
         self.skipped = false;
-        let idle = self.ready.is_empty() && self.due.iter().all(|&fd| self.is_connect(fd));
+        let idle = self.ready.is_empty() && self.only_connects_are_due();
         let timeout = match wait {
             Wait::Until(end) if idle => {
                 let retry = (!self.due.is_empty()).then(|| now + CONNECT_RETRY);
@@ -311,16 +245,24 @@ impl Epoll {
         out.append(&mut self.ready);
     }
 
-    fn is_connect(&self, fd: RawFd) -> bool {
-        let watched = &self.watched[fd as usize];
-        matches!(watched.output, Output::ConnectAgain { .. }) && !watched.readable
+    /// Whether nothing can go on at once.
+    fn only_connects_are_due(&mut self) -> bool {
+        let Epoll { due, table, .. } = self;
+        due.iter().all(|&fd| {
+            table.get(fd).is_none_or(|watched| {
+                matches!(watched.output, Output::ConnectAgain { .. }) && !watched.readable
+            })
+        })
     }
 
     /// Goes on with what needs no event.
     fn go_on(&mut self, pool: &Pool) {
         let mut due = std::mem::replace(&mut self.due, std::mem::take(&mut self.due_scratch));
         for fd in due.drain(..) {
-            let watched = &mut self.watched[fd as usize];
+            // It may have been closed meanwhile.
+            let Some(watched) = self.table.get(fd) else {
+                continue;
+            };
             watched.due = false;
             if matches!(watched.output, Output::ConnectAgain { .. }) {
                 self.connect(fd);
@@ -359,7 +301,7 @@ impl Epoll {
     }
 
     fn happened(&mut self, fd: RawFd, flags: u32, pool: &Pool) {
-        let watched = self.watched(fd);
+        let watched = self.table.at(fd);
         watched.ended |= flags & ENDED != 0;
         if flags & (libc::EPOLLOUT as u32 | ENDED) != 0 {
             watched.full = false;
@@ -373,14 +315,14 @@ impl Epoll {
             }
         }
         if flags & (libc::EPOLLIN as u32 | ENDED) != 0 {
-            self.watched(fd).readable = true;
+            self.table.at(fd).readable = true;
             self.input(fd, pool);
         }
     }
 
     /// Receives or accepts, as far as there is something and the turn's share allows.
     fn input(&mut self, fd: RawFd, pool: &Pool) {
-        match self.watched(fd).input {
+        match self.table.at(fd).input {
             Input::None => {}
             Input::Many(token) => self.receive_many(fd, token, pool),
             Input::Owned { token, data, len } => self.receive_owned(fd, token, data, len),
@@ -389,7 +331,7 @@ impl Epoll {
     }
 
     fn end_input(&mut self, fd: RawFd, token: Token, result: i32) {
-        self.watched(fd).input = Input::None;
+        self.table.at(fd).input = Input::None;
         self.complete(token, result, false);
     }
 
@@ -419,7 +361,7 @@ impl Epoll {
                         return;
                     }
                 }
-                BLOCKED => return self.watched(fd).readable = false,
+                BLOCKED => return self.table.at(fd).readable = false,
                 end => return self.end_input(fd, token, end as i32),
             }
         }
@@ -430,7 +372,7 @@ impl Epoll {
         // SAFETY: the submitter of the operation keeps this memory for it until its completion.
         let result = unsafe { receive(fd, data, len as usize) };
         if result == BLOCKED {
-            self.watched(fd).readable = false;
+            self.table.at(fd).readable = false;
             return;
         }
         self.has_less(fd, result == len as isize);
@@ -439,7 +381,7 @@ impl Epoll {
 
     /// After a receive: whether it has emptied the socket, which then is no longer readable.
     fn has_less(&mut self, fd: RawFd, filled: bool) -> bool {
-        let watched = self.watched(fd);
+        let watched = self.table.at(fd);
         watched.readable = filled || watched.ended;
         !watched.readable
     }
@@ -449,7 +391,7 @@ impl Epoll {
             match os::accept(fd) {
                 Ok(accepted) => self.complete(token, accepted, true),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    return self.watched(fd).readable = false;
+                    return self.table.at(fd).readable = false;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return self.end_input(fd, token, negated(&e)),
@@ -461,7 +403,7 @@ impl Epoll {
     /// Sends as much as there is room for.
     fn send(&mut self, fd: RawFd) {
         loop {
-            let watched = &mut self.watched[fd as usize];
+            let watched = self.table.at(fd);
             // SAFETY: what a send refers to is valid until its completion.
             let (token, done, total, result) = unsafe {
                 match watched.output {
@@ -499,7 +441,7 @@ impl Epoll {
                 BLOCKED => {
                     watched.full = true;
                     if let Err(errno) = self.register(fd) {
-                        self.watched(fd).output = Output::None;
+                        self.table.at(fd).output = Output::None;
                         self.complete(token, partial(done, errno), false);
                     }
                     return;
@@ -517,7 +459,7 @@ impl Epoll {
             token,
             address,
             len,
-        } = self.watched(fd).output
+        } = self.table.at(fd).output
         else {
             return;
         };
@@ -529,13 +471,13 @@ impl Epoll {
         let result = match result {
             Ok(()) => 0,
             Err(libc::EINPROGRESS | libc::EINTR) => match self.register(fd) {
-                Ok(()) => return self.watched(fd).output = Output::Connect(token),
+                Ok(()) => return self.table.at(fd).output = Output::Connect(token),
                 Err(errno) => errno,
             },
             Err(libc::EAGAIN) => return self.list(fd),
             Err(errno) => -errno,
         };
-        self.watched(fd).output = Output::None;
+        self.table.at(fd).output = Output::None;
         self.complete(token, result, false);
     }
 
@@ -546,7 +488,7 @@ impl Epoll {
 
     /// Forgets every operation: the kernel refers to none of their memory.
     pub(super) fn cancel_all(&mut self) {
-        self.watched.clear();
+        self.table.clear();
         self.due.clear();
         for completion in self.ready.drain(..) {
             if completion.token.kind() == Kind::Accept && completion.result >= 0 {
@@ -555,9 +497,6 @@ impl Epoll {
         }
     }
 }
-
-/// The result of a transfer for which there was nothing to read or no room to write.
-const BLOCKED: isize = -(libc::EAGAIN as isize);
 
 /// What a send that ends early reports: how much it sent, or why it sent nothing.
 fn partial(done: usize, errno: i32) -> i32 {
@@ -573,87 +512,4 @@ fn milliseconds(now: Instant, end: Option<Instant>) -> i32 {
     let Some(end) = end else { return -1 };
     let nanos = (end - now).as_nanos();
     i32::try_from(nanos.div_ceil(1_000_000)).unwrap_or(i32::MAX)
-}
-
-fn add(epoll: &OwnedFd, fd: RawFd, data: u64) -> io::Result<()> {
-    let mut event = libc::epoll_event {
-        events: INTEREST,
-        u64: data,
-    };
-    // SAFETY: the event lives for the call.
-    match unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Repeats a transfer that a signal interrupted; a failure is a negated errno.
-fn transfer(call: impl Fn() -> isize) -> isize {
-    loop {
-        let result = call();
-        if result >= 0 {
-            return result;
-        }
-        match io::Error::last_os_error().raw_os_error() {
-            Some(libc::EINTR) => {}
-            errno => return -(errno.unwrap_or(libc::EIO) as isize),
-        }
-    }
-}
-
-/// # Safety
-/// `data` is valid for writing `len` bytes.
-unsafe fn receive(fd: RawFd, data: *mut u8, len: usize) -> isize {
-    // SAFETY: the caller's promise.
-    transfer(|| unsafe { libc::recv(fd, data.cast(), len, libc::MSG_DONTWAIT) })
-}
-
-/// Never a signal for a closed peer, never a wait for room.
-const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-
-/// # Safety
-/// `data` is valid for reading `len` bytes.
-unsafe fn send(fd: RawFd, data: *const u8, len: usize) -> isize {
-    // SAFETY: the caller's promise.
-    transfer(|| unsafe { libc::send(fd, data.cast(), len, SEND_FLAGS) })
-}
-
-/// Sends what follows the first `done` bytes of a message. Returns the message's length and the
-/// call's result.
-///
-/// # Safety
-/// The message, its vector and what that refers to are valid for reading.
-unsafe fn send_vectored(fd: RawFd, message: *const libc::msghdr, done: usize) -> (usize, isize) {
-    // SAFETY: the caller's promise.
-    let (mut header, parts) = unsafe {
-        let header = *message;
-        (
-            header,
-            std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen),
-        )
-    };
-    let total = parts.iter().map(|part| part.iov_len).sum();
-    // Whole parts that have left are skipped; what has left of the next one as well.
-    let mut skip = done;
-    let whole = parts
-        .iter()
-        .take_while(|part| {
-            let left = skip >= part.iov_len;
-            skip -= if left { part.iov_len } else { 0 };
-            left
-        })
-        .count();
-    // SAFETY: the caller's promise; `skip` is less than the length of part `whole`.
-    let result = unsafe {
-        if skip > 0 || total > MAX_TRANSFER {
-            let part = parts[whole];
-            let data = part.iov_base.cast::<u8>().cast_const().add(skip);
-            send(fd, data, (part.iov_len - skip).min(MAX_TRANSFER))
-        } else {
-            header.msg_iov = header.msg_iov.add(whole);
-            header.msg_iovlen -= whole;
-            transfer(|| libc::sendmsg(fd, &header, SEND_FLAGS))
-        }
-    };
-    (total, result)
 }
