@@ -23,7 +23,9 @@ fn log(info: &PanicHookInfo<'_>) {
     if LOGGING.replace(true) {
         return;
     }
-    let place = info.location().map_or_else(String::new, ToString::to_string);
+    let place = info
+        .location()
+        .map_or_else(String::new, ToString::to_string);
     let thread = std::thread::current();
     tracing::error!(
         place,
