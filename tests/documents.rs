@@ -1,4 +1,5 @@
-//! What documents claim that a program can check: links lead somewhere, and the README's configuration works.
+//! What documents claim that a program can check: links lead somewhere, the README's configuration works, named tests and
+//! limits exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,8 @@ use std::process::Command;
 #[allow(dead_code)] // The scanner of Rust code is for other suites.
 mod source;
 
-use source::{project_files, root, text};
+use ringway::config::statics::Limits;
+use source::{project_files, root, rust_sources, text};
 
 #[test]
 fn relative_links_lead_to_files() {
@@ -53,6 +55,8 @@ fn files_that_documents_name_exist() {
         "docs/state.md",
         "docs/core-principles.md",
         "docs/deviations.md",
+        "docs/limits.md",
+        "docs/security.md",
         "README.md",
     ] {
         let text = text(Path::new(document)).expect("document is text");
@@ -68,6 +72,127 @@ fn files_that_documents_name_exist() {
     assert!(
         missing.is_empty(),
         "documents name files that do not exist: {missing:#?}"
+    );
+}
+
+/// The text in `code spans`.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn tests_that_the_table_of_attacks_names_exist() {
+    let sources = rust_sources(&["src/", "tests/"]);
+    let document = text(Path::new("docs/security.md")).expect("document is text");
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next())
+        .flat_map(spans)
+        .collect();
+    assert!(named.len() > 80, "the table is no longer found: {named:?}");
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|name| {
+            let declaration = format!("fn {name}(");
+            !sources
+                .iter()
+                .any(|source| source.code.contains(&declaration))
+        })
+        .collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
+fn limits_are_documented_with_their_keys_and_defaults() {
+    let document = text(Path::new("docs/limits.md")).expect("document is text");
+    let Limits {
+        max_connections,
+        max_header_count,
+        max_response_header_bytes,
+        max_trailer_bytes,
+        max_held_body_bytes,
+        max_held_memory_bytes,
+        max_receive_memory_bytes,
+        max_store_pairs,
+        max_store_bytes,
+    } = Limits::default();
+    let defaults: [i64; 9] = [
+        max_connections.into(),
+        max_header_count.into(),
+        max_response_header_bytes,
+        max_trailer_bytes,
+        max_held_body_bytes,
+        max_held_memory_bytes,
+        max_receive_memory_bytes,
+        max_store_pairs.into(),
+        max_store_bytes,
+    ];
+    assert_eq!(Limits::FIELDS.len(), defaults.len());
+    for (key, default) in Limits::FIELDS.iter().zip(defaults) {
+        let row = format!("| `{key}` | {default} |");
+        assert!(document.contains(&row), "docs/limits.md has no row {row:?}");
+    }
+    let reactor = text(Path::new("src/io/config.rs")).expect("a source is text");
+    let (_, fields) = reactor
+        .split_once("pub struct ReactorConfig {")
+        .expect("there");
+    for line in fields.lines().take_while(|line| *line != "}") {
+        let Some((field, _)) = line
+            .trim()
+            .strip_prefix("pub ")
+            .and_then(|rest| rest.split_once(':'))
+        else {
+            continue;
+        };
+        let span = format!("`{field}`");
+        assert!(
+            document.contains(&span),
+            "docs/limits.md does not tell of {field} of the reactor"
+        );
+    }
+}
+
+/// Limits are constants whose names begin so; a document names each as "`NAME` in `file`".
+const LIMIT_NAMES: [&str; 3] = ["MAX", "MOST", "LONGEST"];
+
+#[test]
+fn every_limit_of_the_code_is_documented_and_every_documented_one_exists() {
+    let document = text(Path::new("docs/limits.md")).expect("document is text");
+    let mut wrong = Vec::new();
+    let mut known = Vec::new();
+    for source in rust_sources(&["src/"]) {
+        for declaration in source.product.split("const ").skip(1) {
+            let name: String = declaration
+                .chars()
+                .take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_')
+                .collect();
+            let first = name.split('_').next().unwrap_or_default();
+            if declaration[name.len()..].starts_with(':') && LIMIT_NAMES.contains(&first) {
+                let named = format!("`{name}` in `{}`", source.path.trim_start_matches("src/"));
+                if !document.contains(&named) {
+                    wrong.push(format!("not documented: {named}"));
+                }
+                known.push(named);
+            }
+        }
+    }
+    let words: Vec<&str> = document.split('`').collect();
+    for [name, between, file] in words
+        .windows(3)
+        .filter_map(|three| <[&str; 3]>::try_from(three).ok())
+    {
+        let first = name.split('_').next().unwrap_or_default();
+        if between == " in " && LIMIT_NAMES.contains(&first) {
+            let named = format!("`{name}` in `{file}`");
+            if !known.contains(&named) {
+                wrong.push(format!("does not exist: {named}"));
+            }
+        }
+    }
+    assert!(known.len() > 60, "the scan finds no limits any more");
+    assert!(
+        wrong.is_empty(),
+        "docs/limits.md and the code differ: {wrong:#?}"
     );
 }
 

@@ -22,6 +22,7 @@ use crate::provider::consul::{self, Consul, ConsulSettings};
 use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
 use crate::provider::file::{self, FileSettings};
 use crate::provider::http::{self, HttpSettings};
+use crate::provider::kv::image::Limits as StoreLimits;
 use crate::provider::redis::{self, Redis, RedisSettings};
 use crate::provider::zookeeper::{ZooKeeper, ZooKeeperSettings};
 use crate::provider::{document, internal};
@@ -293,8 +294,20 @@ pub fn reactor(config: &StaticConfig) -> Result<ReactorConfig, String> {
     };
     Ok(ReactorConfig {
         driver,
+        receive_memory: usize::try_from(config.ringway.limits.max_receive_memory_bytes)
+            .unwrap_or(usize::MAX),
         ..ReactorConfig::default()
     })
+}
+
+/// How much a key-value store may hold below its root.
+pub fn store_limits(config: &StaticConfig) -> StoreLimits {
+    let limits = &config.ringway.limits;
+    StoreLimits {
+        pairs: usize::try_from(limits.max_store_pairs).unwrap_or(usize::MAX),
+        bytes: usize::try_from(limits.max_store_bytes).unwrap_or(usize::MAX),
+        ..StoreLimits::default()
+    }
 }
 
 /// Random bytes from the kernel.
@@ -358,6 +371,10 @@ mod tests {
             "--entryPoints.web.proxyProtocol.insecure=true",
             "--global.notAppendXForwardedFor=true",
             "--ringway.limits.maxHeaderCount=32",
+            "--ringway.limits.maxResponseHeaderBytes=5000",
+            "--ringway.limits.maxTrailerBytes=6000",
+            "--ringway.limits.maxHeldBodyBytes=7000",
+            "--ringway.limits.maxHeldMemoryBytes=8000",
         ]);
         let settings = exchange(&config, "web", &config.entry_points["web"], 8000);
         assert_eq!(settings.forwarded.trusted.len(), 2);
@@ -370,7 +387,39 @@ mod tests {
         assert_eq!(settings.underscores, Underscores::Reject);
         assert!(settings.proxy_protocol.is_some_and(|own| own.insecure));
         assert_eq!(settings.limits.max_fields, 32);
+        assert_eq!(settings.limits.max_response_header_bytes, 5000);
+        assert_eq!(settings.limits.max_trailer_bytes, 6000);
+        assert_eq!(
+            (settings.max_held_body, settings.max_held_memory),
+            (7000, 8000)
+        );
         assert_eq!(settings.port, 8000);
+    }
+
+    #[test]
+    fn limits_that_nobody_configures_are_those_of_the_parts_they_limit() {
+        let default = config(&["--entryPoints.web.address=:80"]);
+        let settings = exchange(&default, "web", &default.entry_points["web"], 80);
+        let codec = crate::http::Limits::default();
+        assert_eq!(
+            settings.limits.max_response_header_bytes,
+            codec.max_response_header_bytes
+        );
+        assert_eq!(settings.limits.max_trailer_bytes, codec.max_trailer_bytes);
+        assert_eq!(
+            reactor(&default).unwrap().receive_memory,
+            ReactorConfig::default().receive_memory
+        );
+        assert_eq!(store_limits(&default), StoreLimits::default());
+        let own = config(&[
+            "--entryPoints.web.address=:80",
+            "--ringway.limits.maxReceiveMemoryBytes=8388608",
+            "--ringway.limits.maxStorePairs=5",
+            "--ringway.limits.maxStoreBytes=6000",
+        ]);
+        assert_eq!(reactor(&own).unwrap().receive_memory, 8 << 20);
+        let store = store_limits(&own);
+        assert_eq!((store.pairs, store.bytes), (5, 6000));
     }
 
     #[test]

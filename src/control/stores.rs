@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::planning::PlanWorker;
+use super::settings;
 use crate::config::statics::{KvOptions, StaticConfig};
 use crate::provider::consul::{Consul, ConsulSettings};
 use crate::provider::etcd::{self, EtcdSettings, EtcdStore};
-use crate::provider::kv::image::Limits;
 use crate::provider::kv::in_root;
 use crate::provider::kv::seen::Seen;
 use crate::provider::kv::session::{AliasSettings, KvProvider, SessionSettings};
@@ -77,7 +77,7 @@ fn session(config: &StaticConfig, provider: Arc<str>, own: &KvOptions) -> Sessio
     SessionSettings {
         provider,
         root: own.root_key.to_string(),
-        limits: Limits::default(),
+        limits: settings::store_limits(config),
         former: Arc::clone(&config.former),
         alias: own.has_alias().then(|| AliasSettings {
             key: if own.alias_in_root {

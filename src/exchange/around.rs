@@ -5,16 +5,12 @@ use std::borrow::Cow;
 
 use super::forward::{Reply, UpstreamReply};
 use super::pipeline::{Exchange, RequestBody};
-use super::spool::{SpoolError, spool};
+use super::spool::{Spool, SpoolError, spool};
 use crate::http::h1::BodyDecoder;
 use crate::http::{BodyLength, Cause, Method, RequestHead};
 use crate::middleware::predicate::Attempt;
 use crate::middleware::{Buffering, Errors, Failure, Retry};
 use crate::router::snapshot::{MiddlewareSlot, Route, ServiceSlot, Snapshot};
-
-/// Largest body that is ever held in memory, where the configuration sets no limit. Ringway does not
-/// spill to disk: that would block the shard.
-pub(crate) const MAX_SPOOL_BYTES: u64 = 64 << 20;
 
 impl Exchange<'_> {
     /// Sends the request again as long as `retry` says so.
@@ -27,10 +23,10 @@ impl Exchange<'_> {
     ) -> Reply {
         let (original, marks) = (self.request.clone(), *self.path_marks);
         if retry.keeps_body(original.method_bytes()) {
-            let limit = retry.max_request_body_bytes.unwrap_or(MAX_SPOOL_BYTES);
+            let limit = retry.max_request_body_bytes;
             match self.spool_request(limit).await {
                 // A body that is too large is streamed; then only a failure to connect is retried.
-                Ok(()) | Err(SpoolError::TooLarge) => {}
+                Ok(()) | Err(SpoolError::TooLarge | SpoolError::NoMemory) => {}
                 Err(SpoolError::Failed(cause)) => return self.fail(cause),
             }
         }
@@ -130,15 +126,17 @@ impl Exchange<'_> {
         route: &Route,
         inner: &[MiddlewareSlot],
     ) -> Reply {
-        let limit = buffering.max_request_body_bytes.unwrap_or(MAX_SPOOL_BYTES);
-        match self.spool_request(limit).await {
+        match self.spool_request(buffering.max_request_body_bytes).await {
             Ok(()) => {}
             Err(SpoolError::TooLarge) => return self.fail(Cause::BodyTooLarge),
+            Err(SpoolError::NoMemory) => return self.fail(Cause::Overloaded),
             Err(SpoolError::Failed(cause)) => return self.fail(cause),
         }
         let (original, marks) = (self.request.clone(), *self.path_marks);
         let has_body = !original.body.is_empty();
-        let limit = buffering.max_response_body_bytes.unwrap_or(MAX_SPOOL_BYTES);
+        let limit = buffering
+            .max_response_body_bytes
+            .unwrap_or(self.entry_point.max_held_body);
         let mut number = 1;
         loop {
             let reply = match self.run_nested(snapshot, route, inner).await {
@@ -178,10 +176,12 @@ impl Exchange<'_> {
         if length.is_some_and(|length| length > limit) {
             return self.fail(Cause::Internal);
         }
-        let mut bytes = Vec::new();
-        match spool(&stream, &mut body, limit, &mut bytes).await {
+        let mut held = Spool::new(&self.local.spooled);
+        let most = self.most_held();
+        match spool(&stream, &mut body, limit, most, &mut held).await {
             Ok(()) => {}
             Err(SpoolError::TooLarge) => return self.fail(Cause::Internal),
+            Err(SpoolError::NoMemory) => return self.fail(Cause::Overloaded),
             Err(SpoolError::Failed(_)) => return self.fail(Cause::UpstreamClosed),
         }
         if reusable && upload.is_none() {
@@ -189,16 +189,24 @@ impl Exchange<'_> {
         }
         // A head without a body (HEAD, 204, 304) keeps what it says about lengths.
         if !matches!(self.response.body, BodyLength::None) {
-            self.response.body = BodyLength::Length(bytes.len() as u64);
+            self.response.body = BodyLength::Length(held.bytes().len() as u64);
         }
+        let bytes = held.take();
+        self.held_response = Some(held);
         Reply::Fixed(Cow::Owned(bytes))
+    }
+
+    /// Most bytes that all bodies held by this shard may have.
+    fn most_held(&self) -> u64 {
+        self.entry_point.max_held_memory / u64::from(self.local.settings.shards.max(1))
     }
 
     /// Reads the request body into memory, so that it can be sent again, and frames it by its length.
     ///
     /// # Errors
-    /// `TooLarge`: nothing is lost, the body can still be sent once.
-    async fn spool_request(&mut self, limit: u64) -> Result<(), SpoolError> {
+    /// `TooLarge`, `NoMemory`: nothing is lost, the body can still be sent once.
+    async fn spool_request(&mut self, limit: Option<u64>) -> Result<(), SpoolError> {
+        let limit = limit.unwrap_or(self.entry_point.max_held_body);
         if self.request.body.is_empty() || !matches!(self.request_body, RequestBody::Stream(_)) {
             return Ok(());
         }
@@ -216,18 +224,20 @@ impl Exchange<'_> {
         else {
             return Ok(());
         };
-        let mut bytes = Vec::new();
-        match spool(self.downstream, &mut decoder, limit, &mut bytes).await {
+        let mut held = Spool::new(&self.local.spooled);
+        let most = self.most_held();
+        match spool(self.downstream, &mut decoder, limit, most, &mut held).await {
             Ok(()) => {
                 self.request_received();
-                self.notes.request_bytes = bytes.len() as u64;
-                self.request.body = BodyLength::Length(bytes.len() as u64);
-                self.request_body = RequestBody::Spooled(bytes);
+                let length = held.bytes().len() as u64;
+                self.notes.request_bytes = length;
+                self.request.body = BodyLength::Length(length);
+                self.request_body = RequestBody::Spooled(held);
                 Ok(())
             }
-            Err(SpoolError::TooLarge) => {
-                self.request_body = RequestBody::Begun(bytes, decoder);
-                Err(SpoolError::TooLarge)
+            Err(error @ (SpoolError::TooLarge | SpoolError::NoMemory)) => {
+                self.request_body = RequestBody::Begun(held, decoder);
+                Err(error)
             }
             Err(failed) => Err(failed),
         }

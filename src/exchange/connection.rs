@@ -96,6 +96,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
             After::KeepAlive => {}
             After::Close => return held.release().close_gracefully(),
             After::Abort => return drop(held),
+            After::Reset => return held.release().abort(),
         }
         stream.set_tag(tag.pack());
         if stream.inbox_len() > 0 {
@@ -265,6 +266,11 @@ impl Exchange<'_> {
     /// The client has sent its request whole: its time for sending ends, that for reading begins.
     pub(crate) fn request_received(&mut self) {
         self.request_read = true;
+        self.begin_reading_time();
+    }
+
+    /// The client's time for sending ends, also if it has passed; that for reading begins.
+    pub(crate) fn begin_reading_time(&mut self) {
         self.downstream
             .set_deadline(after(self.local, self.entry_point.write_timeout));
     }

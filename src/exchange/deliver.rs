@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::forward::{Reply, UpstreamReply};
 use super::pipeline::{Exchange, RequestBody};
 use super::pump::{Framing, Pump, PumpError};
-use super::spool::spool;
+use super::spool::discard;
 use super::tunnel;
 use crate::http::h1::{ResponseOptions, write_response};
 use crate::http::{BodyLength, Method, hop};
@@ -27,8 +27,10 @@ pub(crate) enum After {
     KeepAlive,
     /// It is closed once everything queued has left.
     Close,
-    /// It is dropped: its client has gone, or must not take what it got for whole.
+    /// It is dropped: its client has gone.
     Abort,
+    /// It is reset: its client must not take what it got for whole, and would take a mere end for the body's.
+    Reset,
 }
 
 impl Exchange<'_> {
@@ -38,6 +40,10 @@ impl Exchange<'_> {
         if !matches!(reply, Reply::Tunnel) {
             self.drain_request().await;
         }
+        if matches!(reply, Reply::Fixed(_)) && !self.request_read {
+            // What is left of the request is not waited for. Its time may be over, which is no reason for silence.
+            self.begin_reading_time();
+        }
         // Earlier answers that nobody reads are the back-pressure on a client that pipelines.
         if self.downstream.ready().await.is_err() {
             self.notes.status = 499;
@@ -45,7 +51,14 @@ impl Exchange<'_> {
             return After::Abort;
         }
         let after = match reply {
-            Reply::Fixed(body) => self.deliver_fixed(body, close),
+            Reply::Fixed(body) => {
+                let after = self.deliver_fixed(body, close);
+                if self.held_response.is_some() {
+                    // It counts as held until the client has taken it.
+                    let _ = poll_fn(|cx| self.downstream.poll_flushed(cx)).await;
+                }
+                after
+            }
             Reply::Upstream => self.deliver_upstream(close).await,
             Reply::Tunnel => self.deliver_tunnel().await,
         };
@@ -68,9 +81,8 @@ impl Exchange<'_> {
         else {
             return;
         };
-        self.bytes.clear();
         if small
-            && spool(self.downstream, decoder, MAX_DRAINED_BYTES, self.bytes)
+            && discard(self.downstream, decoder, MAX_DRAINED_BYTES)
                 .await
                 .is_ok()
         {
@@ -153,7 +165,9 @@ impl Exchange<'_> {
                 self.notes.status = 499;
                 return After::Abort;
             }
-            // The origin broke off. Closing without the end of the framing tells the client.
+            // The origin broke off. A body that ends with the connection must not end in order; in any other
+            // framing, closing without its end tells the client.
+            Err(PumpError::From(_) | PumpError::Malformed(_)) if endless => return After::Reset,
             Err(PumpError::From(_) | PumpError::Malformed(_)) => return After::Close,
         }
         if reusable && upload.is_none() {

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::names::Names;
 use super::offload::Offload;
 use super::settings::EntryPointSettings;
+use super::spool::SpoolMemory;
 use super::view::View;
 use crate::http::DateText;
 use crate::io::Handle;
@@ -56,6 +57,8 @@ pub struct Local {
     pub records: RecordSink,
     /// Counters; single writer.
     pub stats: ExchangeStats,
+    /// Bytes of bodies that are held in memory.
+    pub(super) spooled: Rc<SpoolMemory>,
     pub(super) regex: RefCell<RegexCaches>,
     pub(super) memory: RefCell<FilterMemory>,
     view: RefCell<Rc<View>>,
@@ -108,6 +111,7 @@ impl Local {
             offload,
             records,
             stats: ExchangeStats::default(),
+            spooled: Rc::default(),
             regex: RefCell::default(),
             memory,
             view: RefCell::new(Rc::new(view)),

@@ -16,6 +16,7 @@ use super::local::Local;
 use super::pump::{Framing, Pump};
 use super::record::Notes;
 use super::settings::EntryPointSettings;
+use super::spool::Spool;
 use crate::http::h1::{BodyDecoder, chunk_header};
 use crate::http::{BodyLength, Cause, Peer, RequestHead, ResponseHead};
 use crate::io::{Chunk, Stream};
@@ -47,6 +48,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) head_for_hop: Option<Option<Box<RequestHead>>>,
     /// The origin's side of a [`Reply::Upstream`] or [`Reply::Tunnel`], until it is delivered.
     pub(crate) upstream: Option<UpstreamReply>,
+    /// Keeps the body of a [`Reply::Fixed`] counted that was read into memory.
+    pub(crate) held_response: Option<Spool>,
     /// Why the last attempt to forward had no answer from a server.
     pub(crate) failure: Option<Cause>,
     /// Whether the head of the answer was queued: from then on there is no other.
@@ -60,9 +63,9 @@ pub(crate) enum RequestBody {
     /// Handed to an upload; it can be sent only once.
     Taken,
     /// In memory: it can be sent again.
-    Spooled(Vec<u8>),
+    Spooled(Spool),
     /// Its beginning in memory, the rest on the client's connection: it outgrew what may be kept.
-    Begun(Vec<u8>, BodyDecoder),
+    Begun(Spool, BodyDecoder),
 }
 
 impl<'a> Exchange<'a> {
@@ -95,6 +98,7 @@ impl<'a> Exchange<'a> {
             request_read: false,
             head_for_hop: None,
             upstream: None,
+            held_response: None,
             failure: None,
             answering,
         }
@@ -227,6 +231,7 @@ impl<'a> Exchange<'a> {
     /// The proxy's own answer to what went wrong.
     pub(crate) fn fail(&mut self, cause: Cause) -> Reply {
         self.upstream = None;
+        self.held_response = None;
         let answer = cause.answer();
         answer.fill(self.response);
         Reply::Fixed(Cow::Borrowed(answer.body.as_bytes()))
@@ -246,11 +251,13 @@ impl RequestBody {
                 (Pump::new(decoder, framing, expected), BodyStart::Nothing)
             }
             RequestBody::Taken => (Pump::finished(), BodyStart::Nothing),
-            RequestBody::Spooled(bytes) => {
-                *self = RequestBody::Spooled(bytes.clone());
+            RequestBody::Spooled(spool) => {
+                let bytes = spool.bytes().to_vec();
+                *self = RequestBody::Spooled(spool);
                 (Pump::finished(), BodyStart::Bytes(bytes))
             }
-            RequestBody::Begun(bytes, decoder) => {
+            RequestBody::Begun(mut spool, decoder) => {
+                let bytes = spool.take();
                 let rest = expected.map(|n| n.saturating_sub(bytes.len() as u64));
                 let start = match framing {
                     Framing::Chunked => BodyStart::Chunk(bytes),

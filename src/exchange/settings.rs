@@ -32,6 +32,10 @@ pub struct EntryPointSettings {
     pub keep_alive_max_requests: u32,
     /// Limits of a request head.
     pub limits: Limits,
+    /// Largest body that is held in memory where the middleware that wants it sets no limit, in bytes.
+    pub max_held_body: u64,
+    /// Most bytes of bodies that all shards together hold in memory.
+    pub max_held_memory: u64,
     /// Whether `.`, `..` and `//` are removed from paths.
     pub sanitize_path: bool,
     /// What `;` in a query means.
@@ -85,8 +89,11 @@ impl EntryPointSettings {
                 max_header_bytes: usize::try_from(config.http.max_header_bytes)
                     .unwrap_or(usize::MAX),
                 max_fields: usize::from(limits.max_header_count),
-                ..Limits::default()
+                max_response_header_bytes: bytes(limits.max_response_header_bytes),
+                max_trailer_bytes: bytes(limits.max_trailer_bytes),
             },
+            max_held_body: bytes(limits.max_held_body_bytes) as u64,
+            max_held_memory: bytes(limits.max_held_memory_bytes) as u64,
             access_log: config
                 .observability
                 .as_ref()
@@ -103,6 +110,11 @@ impl EntryPointSettings {
             },
         }
     }
+}
+
+/// A validated number of bytes, which is not negative.
+fn bytes(configured: i64) -> usize {
+    usize::try_from(configured).unwrap_or(usize::MAX)
 }
 
 fn networks(texts: &[impl AsRef<str>]) -> Vec<IpNet> {

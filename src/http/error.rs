@@ -128,6 +128,8 @@ pub enum Cause {
     Upgrade,
     /// Every choice of a failover service failed.
     FailoverExhausted,
+    /// Too much is held in memory already.
+    Overloaded,
     /// A panic in the exchange.
     Panic,
     /// Anything that is the proxy's own fault.
@@ -182,6 +184,7 @@ impl Cause {
             Cause::BodyTooLarge => (413, "Request Entity Too Large", Bare, false),
             Cause::Upgrade => (400, "Bad Request", Bare, true),
             Cause::FailoverExhausted => (503, "Service Unavailable\n", Plain, false),
+            Cause::Overloaded => (503, "Service Unavailable", Bare, false),
             Cause::Panic => (500, "Internal Server Error\n", Plain, true),
             Cause::Internal => (500, "Internal Server Error", Bare, false),
             Cause::ClientClosed => (499, "Client Closed Request", Bare, true),
@@ -387,6 +390,7 @@ impl fmt::Display for Cause {
             Cause::BodyTooLarge => f.write_str("the request body is too large"),
             Cause::Upgrade => f.write_str("the Upgrade field is malformed"),
             Cause::FailoverExhausted => f.write_str("no service of the failover is available"),
+            Cause::Overloaded => f.write_str("too much is held in memory already"),
             Cause::Panic => f.write_str("the exchange panicked"),
             Cause::Internal => f.write_str("the proxy failed"),
             Cause::ClientClosed => f.write_str("the client closed the connection"),

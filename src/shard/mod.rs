@@ -11,6 +11,7 @@
 //! Not here: what happens to a request (`exchange`).
 
 mod balance;
+mod essential;
 mod mailbox;
 
 use std::io;
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 
 use balance::Seat;
 pub use balance::{Balance, HANDOVER_QUEUE};
+use essential::Essential;
 
 use crate::exchange::{
     Local, LocalSettings, Offload, OffloadPool, SnapshotReturn, View, run_workers,
@@ -135,13 +137,15 @@ pub fn serve(reactor: &mut Reactor, settings: ShardSettings) {
     let local = Local::new(io.clone(), settings.local, view, offload, settings.records);
     let seat = Rc::new(Seat::take(settings.balance, settings.index, local.clone()));
     inbox.ack(generation);
-    io.spawn(publish_counters(local.clone(), settings.counters));
-    io.spawn(run_workers(local.clone()));
+    let essential = Essential::new(io);
+    let counters = publish_counters(local.clone(), settings.counters);
+    essential.spawn("publishing counters", counters);
+    essential.spawn("starting workers", run_workers(local.clone()));
     if local.records.is_on() {
-        io.spawn(flush_records(local.clone()));
+        essential.spawn("flushing the access log", flush_records(local.clone()));
     }
-    io.spawn(balance::accept(seat.clone()));
-    reactor.run_until(mailbox::read(local, seat, inbox, back));
+    essential.spawn("accepting connections", balance::accept(seat.clone()));
+    reactor.run_until(essential.with(mailbox::read(local, seat, inbox, back)));
 }
 
 /// Lets other threads see what this shard counts.

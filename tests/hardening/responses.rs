@@ -1,5 +1,8 @@
 //! Origins that misframe their answers: nobody gets another one's answer, and no part of one passes for the whole.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
 use super::support::client::{Client, Response};
 use super::support::origin::{Origin, Peer, origin};
 use super::support::proxy::{proxy, wait_until};
@@ -214,6 +217,24 @@ fn a_body_cut_short_never_passes_for_whole() {
             got.ends_with("0\r\n\r\n") || !got.contains("100\r\n") && !got.contains("chunked");
         assert!(got.starts_with("HTTP/1.1 200 ") && !whole, "{got}");
     }
+}
+
+#[test]
+fn a_body_cut_short_resets_a_client_that_reads_until_the_end_of_the_connection() {
+    let origin = origin(move |peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n");
+    });
+    let proxy = proxy(&origin.config());
+    let mut client = TcpStream::connect(proxy.addr).expect("connected");
+    client
+        .write_all(b"GET / HTTP/1.0\r\nHost: a.test\r\n\r\n")
+        .expect("sent");
+    let end = client.read_to_end(&mut Vec::new());
+    let kind = end
+        .expect_err("an orderly end would make the part the whole")
+        .kind();
+    assert_eq!(kind, ErrorKind::ConnectionReset);
 }
 
 #[test]

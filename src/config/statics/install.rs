@@ -221,8 +221,22 @@ schema! {
     pub struct Limits {
         /// Downstream connections of the process; 0 means as many as files may be open.
         pub max_connections: u32 = "maxConnections";
-        /// Fields of a request's or response's head.
+        /// Fields of a request's or response's head, 1 to 1000.
         pub max_header_count: u16 = "maxHeaderCount" [default 256];
+        /// Bytes of a response's head (Go's transport, and so Traefik, allows as many).
+        pub max_response_header_bytes: i64 = "maxResponseHeaderBytes" [default 10 << 20] [min 1024];
+        /// Bytes of a trailer section, in either direction.
+        pub max_trailer_bytes: i64 = "maxTrailerBytes" [default 64 << 10] [min 0];
+        /// Bytes of a body that `buffering` or `retry` holds in memory where the middleware sets no limit.
+        pub max_held_body_bytes: i64 = "maxHeldBodyBytes" [default 64 << 20] [min 0];
+        /// Bytes of all such bodies of the process together.
+        pub max_held_memory_bytes: i64 = "maxHeldMemoryBytes" [default 1 << 30] [min 0];
+        /// Bytes of received data that wait in each shard to be sent on.
+        pub max_receive_memory_bytes: i64 = "maxReceiveMemoryBytes" [default 256 << 20] [min 4194304];
+        /// Pairs below the root of a key-value store.
+        pub max_store_pairs: u32 = "maxStorePairs" [default 10_000_000];
+        /// Bytes of all these keys and values.
+        pub max_store_bytes: i64 = "maxStoreBytes" [default 1 << 30] [min 1024];
     }
 }
 

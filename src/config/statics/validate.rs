@@ -9,6 +9,9 @@ use super::{EntryPoint, EntryPointAddress, HttpAlias, HttpProvider, Protocol, St
 use crate::config::decode::{FromText, List, ObjectError, Path, Text, nearest};
 use crate::config::tree::Position;
 
+/// Most fields of a head that the HTTP codec ever takes (its `MOST_FIELDS`; this layer does not see it).
+const MOST_HEADER_FIELDS: u16 = 1000;
+
 /// The entry point that serves the program's own endpoints.
 pub(super) const INTERNAL_ENTRY_POINT: &str = "traefik";
 
@@ -126,6 +129,13 @@ pub(super) fn validate(config: &StaticConfig, errors: &mut Vec<ObjectError>) {
             api.base_path
         );
         errors.push(problem(&root.key("api").key("basePath"), message));
+    }
+    let fields = config.ringway.limits.max_header_count;
+    if !(1..=MOST_HEADER_FIELDS).contains(&fields) {
+        let ringway = root.key("ringway");
+        let path = ringway.key("limits");
+        let message = format!("is {fields} where 1 to {MOST_HEADER_FIELDS} is expected");
+        errors.push(problem(&path.key("maxHeaderCount"), message));
     }
     if let Some(ping) = &config.ping {
         let path = root.key("ping");

@@ -430,6 +430,22 @@ fn options_are_checked_against_each_other() {
         ),
         ("core: {defaultRuleSyntax: v4}", "core.defaultRuleSyntax"),
         ("ringway: {driver: iocp}", "ringway.driver"),
+        (
+            "ringway: {limits: {maxHeaderCount: 0}}",
+            "ringway.limits.maxHeaderCount",
+        ),
+        (
+            "ringway: {limits: {maxHeaderCount: 1001}}",
+            "ringway.limits.maxHeaderCount",
+        ),
+        (
+            "ringway: {limits: {maxHeldMemoryBytes: -1}}",
+            "ringway.limits.maxHeldMemoryBytes",
+        ),
+        (
+            "ringway: {limits: {maxReceiveMemoryBytes: 1000}}",
+            "ringway.limits.maxReceiveMemoryBytes",
+        ),
         ("accessLog: {format: xml}", "accessLog.format"),
     ] {
         assert_eq!(paths(&errors(text)), [path], "{text}");
