@@ -4,7 +4,6 @@ mod support;
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
