@@ -128,16 +128,6 @@ fn the_environment_names_a_driver_before_the_configuration() {
     );
 }
 
-/// With next to no memory that may be locked: smaller rings, or epoll; it serves in any case.
-#[test]
-fn little_lockable_memory_is_no_reason_not_to_serve() {
-    for limit in ["0", "64", "512"] {
-        let command = format!("ulimit -l {limit}; exec \"$@\"");
-        let setup = automatic(one_file("")).through(&["sh", "-c", &command, "sh"]);
-        assert_eq!(said(&serves(setup)).len(), 1, "{limit} KiB");
-    }
-}
-
 /// What tuning/ ships for containers allows all that the proxy does, on either driver: threads, files and
 /// their changes, names, hashing, logs, draining.
 #[test]
