@@ -26,25 +26,8 @@ def syscalls(context):
         running = context.start(name)
         output = context.root / "flamegraphs" / f"syscalls-{name}.txt"
         output.parent.mkdir(exist_ok=True)
-        with UnderLoad(context, running) as load:
-            first = load.requests()
-            tracer = subprocess.Popen(
-                ["strace", "-c", "-f", "-o", output, *(word for pid in running.process.pids() for word in ("-p", str(pid)))],
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(1.0)
-            tracer.send_signal(signal.SIGINT)
-            tracer.wait(10)
-            requests = load.requests() - first
-        calls = {}
-        for line in output.read_text().splitlines():
-            match = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
-            if match and match[2] != "total":
-                calls[match[2]] = int(match[1])
-        if not calls:
-            raise Failure(f"strace saw nothing of {name}; see {output}")
-        listed = ", ".join(f"{call} {number:,}" for call, number in sorted(calls.items(), key=lambda item: -item[1]))
-        section.row(name, sum(calls.values()) / max(requests, 1), listed)
+        calls, requests = count_calls(context, running, output)
+        section.row(name, sum(calls.values()) / max(requests, 1), listed(calls))
         section.data(peer=name, calls=calls, requests=requests)
         if name == SUBJECT:
             others = sum(number for call, number in calls.items() if call != "io_uring_enter")
@@ -52,6 +35,33 @@ def syscalls(context):
         running.stop()
     section.note("Tracing slows the proxy down, so that batches are larger than without. Kept in `flamegraphs/syscalls-*.txt`.")
     return section
+
+
+def count_calls(context, running, output):
+    """How often a running proxy makes which system call under load, and how many requests it answers meanwhile."""
+    with UnderLoad(context, running) as load:
+        first = load.requests()
+        tracer = subprocess.Popen(
+            ["strace", "-c", "-f", "-o", output, *(word for pid in running.process.pids() for word in ("-p", str(pid)))],
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(1.0)
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+        requests = load.requests() - first
+    calls = {}
+    for line in output.read_text().splitlines():
+        match = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
+        if match and match[2] != "total":
+            calls[match[2]] = int(match[1])
+    if not calls:
+        raise Failure(f"strace saw nothing of {running.name}; see {output}")
+    return calls, requests
+
+
+def listed(calls):
+    """System calls and how often, the most frequent first."""
+    return ", ".join(f"{call} {number:,}" for call, number in sorted(calls.items(), key=lambda item: -item[1]))
 
 
 def flamegraph(context):

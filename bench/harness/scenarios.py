@@ -144,6 +144,23 @@ def large(context):
     return section
 
 
+def hold_idle(context, running, count):
+    """Resident KiB of a proxy before and while `count` idle connections are held, and how many were lost meanwhile."""
+    context.load(running, connections=64, duration=0.5)
+    before = running.process.rss_kib()
+    options = {"mode": "idle", "connections": count, "window": 64,
+               "source": [f"127.0.0.{last}" for last in range(2, 6)]}
+    with subprocess.Popen(context.load_command(running, **options), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as holder:
+        ready = json.loads(holder.stdout.readline())
+        time.sleep(1.0)
+        held = running.process.rss_kib()
+        counts = json.loads(holder.communicate(timeout=30)[0].strip().splitlines()[-1])
+    if ready["idle"] != count:
+        raise Failure(f"{running.name} held {ready['idle']} of {count} connections: {counts['first_errors']}")
+    return before, held, counts["idle_lost"]
+
+
 def idle(context):
     """User memory per idle keep-alive connection."""
     count = context.scale(15_000, 15_000)
@@ -155,25 +172,14 @@ def idle(context):
     )
     for name in names:
         running = context.start(name)
-        context.load(running, connections=64, duration=0.5)
-        before = running.process.rss_kib()
-        options = {"mode": "idle", "connections": count, "window": 64,
-                   "source": [f"127.0.0.{last}" for last in range(2, 6)]}
-        with subprocess.Popen(context.load_command(running, **options), stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as holder:
-            ready = json.loads(holder.stdout.readline())
-            time.sleep(1.0)
-            held = running.process.rss_kib()
-            counts = json.loads(holder.communicate(timeout=30)[0].strip().splitlines()[-1])
-        if ready["idle"] != count:
-            raise Failure(f"{name} held {ready['idle']} of {count} connections: {counts['first_errors']}")
+        before, held, lost = hold_idle(context, running, count)
         each = (held - before) / count
-        section.row(name, each, before / 1024, held / 1024, counts["idle_lost"])
+        section.row(name, each, before / 1024, held / 1024, lost)
         section.bar("KiB per idle connection", name, each)
-        section.data(peer=name, kib_per_connection=each, before_kib=before, held_kib=held, lost=counts["idle_lost"])
+        section.data(peer=name, kib_per_connection=each, before_kib=before, held_kib=held, lost=lost)
         if name == SUBJECT:
             section.check(f"KiB per idle connection at {count:,}", each, 0.5)
-            section.check("idle connections lost while held", counts["idle_lost"], 0)
+            section.check("idle connections lost while held", lost, 0)
         running.stop()
     section.note("Memory of the process only; the kernel's socket memory is the same for everybody.")
     return section
