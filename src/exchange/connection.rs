@@ -100,6 +100,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         match outcome {
             After::KeepAlive => {}
             After::Close => return stream.close_gracefully(),
+            After::Reset => return stream.abort(),
             After::Abort => return drop(stream),
         }
         stream.set_tag(tag.pack());

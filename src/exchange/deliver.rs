@@ -27,6 +27,8 @@ pub(crate) enum After {
     KeepAlive,
     /// It is closed once everything queued has left.
     Close,
+    /// It is reset, so that what the client got cannot be taken for whole.
+    Reset,
     /// It is dropped: its client has gone, or must not take what it got for whole.
     Abort,
 }
@@ -149,7 +151,9 @@ impl Exchange<'_> {
                 self.notes.status = 499;
                 return After::Abort;
             }
-            // The origin broke off. Closing without the end of the framing tells the client.
+            // The origin broke off. A body that ends with the connection looks whole unless a reset ends it;
+            // elsewhere closing without the end of the framing tells the client.
+            Err(PumpError::From(_) | PumpError::Malformed(_)) if endless => return After::Reset,
             Err(PumpError::From(_) | PumpError::Malformed(_)) => return After::Close,
         }
         if reusable && upload.is_none() {

@@ -20,7 +20,7 @@ use super::notify::Notifier;
 use super::slab::Key;
 use super::start::StartError;
 
-pub use sim::SimNet;
+pub use sim::{Fault, FaultCounts, Rates, Sabotage, SimNet};
 
 /// What a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,9 +223,7 @@ impl Driver {
 
     /// Fills the buffer rings up from the pool, as far as its limit allows.
     pub(super) fn refill(&mut self, pool: &Pool) {
-        if let Driver::Uring(driver) = self {
-            driver.refill(pool);
-        }
+        forward!(self, driver => driver.refill(pool));
     }
 
     /// The present time, read from the clock.
@@ -286,12 +284,20 @@ impl Driver {
         forward!(self, driver => driver.listen_at(addr))
     }
 
+    /// The simulator, if this is it: for checks.
+    pub(super) fn simulator(&self) -> Option<&sim::Sim> {
+        match self {
+            Driver::Sim(driver) => Some(driver),
+            Driver::Uring(_) => None,
+        }
+    }
+
     /// Ends every operation, so that no memory is referred to any more. `false` if some did not
     /// end: then the memory must not be freed.
     pub(super) fn cancel_all(&mut self, pool: &Pool) -> bool {
         match self {
             Driver::Uring(driver) => driver.cancel_all(pool),
-            Driver::Sim(_) => true,
+            Driver::Sim(driver) => driver.cancel_all(),
         }
     }
 
