@@ -27,8 +27,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ringway::exchange::tag_of;
-use ringway::io::{Address, Buffer, Census, FaultCounts, Handle, Instant, Reactor, Stream};
+use ringway::exchange::{Local, limit, tag_of};
+use ringway::io::{Address, Buffer, Census, FaultCounts, Handle, Reactor, Stream};
 
 use book::Book;
 use history::{History, ORIGINS, origin_address};
@@ -116,7 +116,7 @@ async fn play(io: Handle, book: Rc<Book>) {
     for number in 0..ORIGINS {
         io.spawn(keep_origin(io.clone(), book.clone(), number));
     }
-    io.spawn(accept(io.clone(), book.clone()));
+    io.spawn(accept(proxy.local.clone(), book.clone()));
     book.clients.set(book.scenario.clients.len());
     for number in 0..book.scenario.clients.len() {
         io.spawn(client::run(io.clone(), book.clone(), number, proxy.addr));
@@ -216,14 +216,16 @@ async fn keep_origin(io: Handle, book: Rc<Book>, number: usize) {
 }
 
 /// One accept queue for everybody in the simulation: origins serve at once, the proxy parks.
-async fn accept(io: Handle, book: Rc<Book>) {
+async fn accept(local: Rc<Local>, book: Rc<Book>) {
+    let io = local.io.clone();
+    let patience = local.settings.entry_points[0].read_timeout;
     loop {
         let accepted = io.accept().await;
         let tag = accepted.tag();
         let stream = io.adopt(accepted);
         if tag == proxy::TAG {
             stream.set_tag(tag_of(0, io.now()));
-            stream.park_downstream(Instant::NEVER);
+            stream.park_downstream(limit(io.now(), patience));
         } else {
             let number = (tag - ORIGIN_TAG) as usize;
             io.spawn(origin::serve(io.clone(), book.clone(), stream, number));
