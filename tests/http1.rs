@@ -432,6 +432,25 @@ fn a_body_that_breaks_off_cuts_the_clients_connection() {
     );
 }
 
+/// Where the connection's end is the end of the body, an end in order would make a part look whole.
+#[test]
+fn a_body_that_breaks_off_resets_the_connection_of_an_http_1_0_client() {
+    let cut = [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n",
+    ];
+    for response in cut {
+        let origin = origin(move |peer| {
+            peer.request();
+            peer.send(response);
+        });
+        let proxy = proxy(&origin.config());
+        let mut client = Client::connect(proxy.addr);
+        client.send("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
+        assert!(client.is_reset(), "{response:?} ended in order");
+    }
+}
+
 #[test]
 fn a_pooled_connection_with_surplus_bytes_is_not_reused() {
     let origin = origin(|peer| {

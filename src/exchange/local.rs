@@ -177,6 +177,15 @@ impl Local {
         balancer
     }
 
+    /// Requests that balancers count as in flight now. For checks.
+    pub fn in_flight(&self) -> u32 {
+        let balancers = self.balancers.borrow();
+        balancers
+            .values()
+            .map(|balancer| balancer.all_in_flight())
+            .sum()
+    }
+
     /// Runs `use_date` with the text of the `Date` field for this turn.
     pub(super) fn with_date<T>(&self, use_date: impl FnOnce(&[u8]) -> T) -> T {
         let mut date = self.date.borrow_mut();

@@ -22,7 +22,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The pool's front, one per process; shards hold clones.
 #[derive(Clone)]
 pub struct OffloadPool {
-    jobs: Sender<Job>,
+    /// `None`: jobs run where they are asked for.
+    jobs: Option<Sender<Job>>,
 }
 
 /// The pool has as many jobs waiting as it takes.
@@ -59,7 +60,13 @@ impl OffloadPool {
                 .name(format!("offload-{n}"))
                 .spawn(move || queue.iter().for_each(|job| job()))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs: Some(jobs) })
+    }
+
+    /// A pool without threads: each job runs at once, where it is asked for. For simulations, which have
+    /// one thread.
+    pub fn without_threads() -> Self {
+        Self { jobs: None }
     }
 }
 
@@ -82,6 +89,9 @@ impl Offload {
         &self,
         job: impl FnOnce() -> bool + Send + 'static,
     ) -> Result<bool, Overloaded> {
+        let Some(jobs) = &self.pool.jobs else {
+            return Ok(job());
+        };
         let id = {
             let mut waiting = self.waiting.borrow_mut();
             waiting.next += 1;
@@ -95,7 +105,7 @@ impl Offload {
                 notifier.notify();
             }
         });
-        match self.pool.jobs.try_send(job) {
+        match jobs.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Overloaded),
         }

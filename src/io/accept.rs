@@ -136,6 +136,17 @@ impl Listener {
     pub(super) fn fd(&self) -> RawFd {
         self.fd
     }
+
+    /// The accept that is armed.
+    pub(super) fn accept_token(&self, key: Key) -> Option<Token> {
+        self.armed
+            .then(|| Token::new(Kind::Accept, key, self.sequence))
+    }
+
+    /// Not accepting for a while, or for good.
+    pub(super) fn is_pausing(&self) -> bool {
+        self.timer.is_some() || self.closing
+    }
 }
 
 impl Core {

@@ -63,6 +63,10 @@ impl Connecting {
         self.fd
     }
 
+    pub(super) fn is_under_way(&self) -> bool {
+        self.result.is_none()
+    }
+
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         self.waker.take()
     }

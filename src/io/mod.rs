@@ -24,6 +24,7 @@
 //! - **A busy connection allocates nothing**: blocks, working sets, slots and queues are reused.
 
 mod accept;
+mod audit;
 mod buffer;
 mod config;
 mod connect;
@@ -51,10 +52,11 @@ mod timer;
 mod tokio_compat;
 
 pub use accept::{Accepted, ListenerId};
+pub use audit::Census;
 pub use buffer::{Buffer, Chunk};
 pub use config::{BufferGroup, DriverChoice, ReactorConfig, UnknownDriver};
 pub use connect::{Address, Connect};
-pub use driver::{DriverKind, SimNet};
+pub use driver::{DriverKind, Fault, FaultCounts, Rates, Sabotage, SimNet};
 pub use executor::YieldNow;
 pub use instant::Instant;
 pub use notify::Notifier;

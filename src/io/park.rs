@@ -42,6 +42,14 @@ impl ReadyQueue {
         self.wake_one(wakes);
     }
 
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.connections.contains(&key)
+    }
+
+    pub(super) fn waiting_workers(&self) -> usize {
+        self.workers.len()
+    }
+
     fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(
             self.workers
@@ -265,7 +273,7 @@ impl Handle {
 
     /// Workers that wait in [`Handle::next_ready`] now.
     pub fn waiting_workers(&self) -> usize {
-        self.core().ready.workers.len()
+        self.core().ready.waiting_workers()
     }
 
     /// Takes a pooled connection back into use. `None` if it has ended meanwhile.

@@ -136,6 +136,11 @@ impl Reactor {
     /// done; the next call goes on with them. A panic in a task ends that task only; a panic in
     /// `main` passes through.
     pub fn run_until<F: Future>(&mut self, main: F) -> F::Output {
+        self.run_watched(main, |_| {})
+    }
+
+    /// As [`Reactor::run_until`], and calls `watch` after each turn: for checks.
+    pub fn run_watched<F: Future>(&mut self, main: F, mut watch: impl FnMut(&Handle)) -> F::Output {
         let inner = &*self.handle.0;
         let mut main = pin!(main);
         let main_waker = Waker::from(inner.executor.clone());
@@ -152,6 +157,7 @@ impl Reactor {
             }
             inner.run_tasks();
             inner.end_turn(&mut wakes);
+            watch(&self.handle);
         }
     }
 }

@@ -62,8 +62,8 @@ impl Wheel {
         }
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    /// Armed timers.
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 

@@ -70,6 +70,16 @@ impl Balancer {
         Some((server, InFlight::new(&inner.entries[chosen].in_flight)))
     }
 
+    /// Requests in flight to all its present servers from this shard.
+    pub fn all_in_flight(&self) -> u32 {
+        let inner = self.inner.borrow();
+        inner
+            .entries
+            .iter()
+            .map(|entry| entry.in_flight.get())
+            .sum()
+    }
+
     /// Requests in flight to a server from this shard.
     pub fn in_flight(&self, server: ServerId) -> u32 {
         let inner = self.inner.borrow();

@@ -125,6 +125,12 @@ impl Client {
         }
     }
 
+    /// Reads on to the connection's end; whether that is a reset.
+    pub fn is_reset(&mut self) -> bool {
+        let end = self.stream.read_to_end(&mut Vec::new());
+        end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    }
+
     /// Everything until the connection ends.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

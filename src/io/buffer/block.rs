@@ -57,8 +57,16 @@ pub(super) struct PoolState {
     bytes_in_use: Cell<usize>,
     /// Blocks whose header points here, in use or held by a buffer ring.
     alive: Cell<usize>,
-    closed: Cell<bool>,
+    /// Bits of [`CLOSED`] and [`POISONS`]: one look finds that nothing is unusual.
+    unusual: Cell<u8>,
 }
+
+/// The pool is gone.
+const CLOSED: u8 = 1;
+/// Blocks are overwritten when they come back, so that whoever still reads one notices.
+const POISONS: u8 = 2;
+/// With what.
+const POISON: u8 = 0xdd;
 
 impl Pool {
     /// A pool that keeps at most `spare_limit` bytes unused and grants receive buffers while
@@ -72,7 +80,11 @@ impl Pool {
             blocks_in_use: Cell::new(0),
             bytes_in_use: Cell::new(0),
             alive: Cell::new(0),
-            closed: Cell::new(false),
+            unusual: Cell::new(if cfg!(all(test, debug_assertions)) {
+                POISONS
+            } else {
+                0
+            }),
         }))))
     }
 
@@ -96,12 +108,6 @@ impl Pool {
             .then(|| self.take(size))
     }
 
-    /// Receive buffers of `size` bytes that the limit leaves room for.
-    pub(in crate::io) fn room(&self, size: usize) -> usize {
-        let state = self.state();
-        state.receive_limit.saturating_sub(state.bytes_in_use.get()) / size
-    }
-
     /// As [`Pool::take_for_receive`], leaving a quarter of the limit to others: stalled bodies
     /// must not keep new requests from being read.
     pub(in crate::io) fn take_for_body(&self, size: usize) -> Option<Block> {
@@ -119,6 +125,48 @@ impl Pool {
     pub(in crate::io) fn lend_to_ring(&self, block: Block) -> RingBlock {
         self.state().uncount_use(block.size());
         RingBlock(ManuallyDrop::new(block))
+    }
+
+    /// Receive buffers of `size` that would be granted now.
+    pub(in crate::io) fn room_for_receives(&self, size: usize) -> usize {
+        let state = self.state();
+        state.receive_limit.saturating_sub(state.bytes_in_use.get()) / size
+    }
+
+    /// From now on blocks that come back are overwritten. For simulations: it costs.
+    pub(in crate::io) fn poison(&self) {
+        let state = self.state();
+        state.unusual.set(state.unusual.get() | POISONS);
+    }
+
+    /// How many unused blocks somebody has written to since they came back; without
+    /// [`Pool::poison`], none are known.
+    pub(in crate::io) fn spoiled(&self) -> usize {
+        let state = self.state();
+        if state.unusual.get() & POISONS == 0 {
+            return 0;
+        }
+        let mut spoiled = 0;
+        for slot in &state.free {
+            let mut next = slot.get();
+            while let Some(header) = NonNull::new(next) {
+                // SAFETY: blocks in the free list are live, initialised by `poison`, and owned by
+                // the list alone.
+                let (header, bytes) = unsafe {
+                    let data = header.as_ptr().cast::<u8>().add(HEADER);
+                    let header = header.as_ref();
+                    (
+                        header,
+                        std::slice::from_raw_parts(data, header.capacity as usize),
+                    )
+                };
+                let (words, rest) = bytes.as_chunks::<8>();
+                let whole = words.iter().all(|word| *word == [POISON; 8]);
+                spoiled += usize::from(!whole || rest.iter().any(|&byte| byte != POISON));
+                next = header.next.get();
+            }
+        }
+        spoiled
     }
 
     /// Blocks in use, and their bytes.
@@ -166,7 +214,10 @@ impl PoolState {
             return false;
         };
         let spare = self.spare_bytes.get() + CLASS_SIZES[class as usize];
-        if self.closed.get() || spare > self.spare_limit {
+        if spare > self.spare_limit {
+            return false;
+        }
+        if self.unusual.get() != 0 && !self.keep_unusually(header) {
             return false;
         }
         // SAFETY: the caller hands over the only reference to a live block.
@@ -177,10 +228,39 @@ impl PoolState {
     }
 }
 
+impl PoolState {
+    /// Overwrites the block, or refuses it because the pool is gone.
+    #[cold]
+    fn keep_unusually(&self, header: NonNull<Header>) -> bool {
+        if self.unusual.get() & CLOSED != 0 {
+            return false;
+        }
+        // SAFETY: the caller hands over the only reference to a live block.
+        unsafe { poison(header) };
+        true
+    }
+
+    fn is_closed(&self) -> bool {
+        self.unusual.get() & CLOSED != 0
+    }
+}
+
+/// Overwrites the data of a block.
+///
+/// # Safety
+/// The block is live and has no owner.
+unsafe fn poison(block: NonNull<Header>) {
+    // SAFETY: the data part of the caller's block, which has its header before it.
+    unsafe {
+        let capacity = block.as_ref().capacity as usize;
+        ptr::write_bytes(block.as_ptr().cast::<u8>().add(HEADER), POISON, capacity);
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         let state = self.state();
-        state.closed.set(true);
+        state.unusual.set(state.unusual.get() | CLOSED);
         for (class, slot) in state.free.iter().enumerate() {
             while let Some(header) = NonNull::new(slot.get()) {
                 // SAFETY: blocks in the free list are live and owned by the list alone.
@@ -344,24 +424,13 @@ unsafe fn release(block: NonNull<Header>) {
     // SAFETY: the pool's state outlives every block that points to it (counted in `alive`).
     let state = unsafe { pool.as_ref() };
     state.uncount_use(header.capacity as usize + HEADER);
-    if cfg!(all(test, debug_assertions)) {
-        // Whoever still reads it shall notice.
-        // SAFETY: the data part of a block without owner.
-        unsafe {
-            ptr::write_bytes(
-                block.as_ptr().cast::<u8>().add(HEADER),
-                0xdd,
-                header.capacity as usize,
-            )
-        };
-    }
     let alive = state.alive.get() - 1;
     state.alive.set(alive);
     if !state.keep(block, header.class) {
         // SAFETY: no owner left, and not kept in the list.
         unsafe { deallocate(block) };
     }
-    if alive == 0 && state.closed.get() {
+    if alive == 0 && state.is_closed() {
         // SAFETY: the pool is gone and this was the last block that pointed to it.
         drop(unsafe { Box::from_raw(pool.as_ptr()) });
     }

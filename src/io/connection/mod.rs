@@ -236,7 +236,7 @@ impl Connection {
         }
     }
 
-    fn receive_token(&self, key: Key) -> Token {
+    pub(in crate::io) fn receive_token(&self, key: Key) -> Token {
         let kind = match (self.receive, self.group) {
             (Receive::Owned | Receive::OwnedDraining, _) => Kind::ReceiveOwned,
             (_, Group::Downstream) => Kind::ReceiveDownstream,

@@ -23,7 +23,7 @@ use super::notify::Notifier;
 use super::slab::Key;
 use super::start::StartError;
 
-pub use sim::SimNet;
+pub use sim::{Fault, FaultCounts, Rates, Sabotage, SimNet};
 
 /// What a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,8 +287,10 @@ impl Driver {
 
     /// Fills the buffer rings up from the pool, as far as its limit allows.
     pub(super) fn refill(&mut self, pool: &Pool) {
-        if let Driver::Uring(driver) = self {
-            driver.refill(pool);
+        match self {
+            Driver::Uring(driver) => driver.refill(pool),
+            Driver::Epoll(_) => {}
+            Driver::Sim(driver) => driver.refill(pool),
         }
     }
 
@@ -350,6 +352,14 @@ impl Driver {
         forward_system!(self, system => system.listen_at(addr))
     }
 
+    /// The simulator, if this is it: for checks.
+    pub(super) fn simulator(&self) -> Option<&sim::Sim> {
+        match self {
+            Driver::Sim(driver) => Some(driver),
+            Driver::Uring(_) | Driver::Epoll(_) => None,
+        }
+    }
+
     /// Ends every operation, so that no memory is referred to any more. `false` if some did not
     /// end: then the memory must not be freed.
     pub(super) fn cancel_all(&mut self, pool: &Pool) -> bool {
@@ -359,7 +369,7 @@ impl Driver {
                 driver.cancel_all();
                 true
             }
-            Driver::Sim(_) => true,
+            Driver::Sim(driver) => driver.cancel_all(),
         }
     }
 

@@ -48,15 +48,27 @@ fn in_simulation<Fut: Future<Output = ()>>(
     seed: u64,
     body: impl FnOnce(Handle) -> Fut,
 ) {
+    let _seed = Seed(seed);
     let mut reactor = Reactor::simulated(config, SimNet::new(seed));
     run(&mut reactor, body);
+}
+
+/// Says which seed failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("with seed {}", self.0);
+        }
+    }
 }
 
 /// Runs a body, then checks that every connection and buffer was given back.
 fn run<Fut: Future<Output = ()>>(reactor: &mut Reactor, body: impl FnOnce(Handle) -> Fut) {
     let handle = reactor.handle();
     let body = body(handle.clone());
-    reactor.run_until(async {
+    let main = async {
         let end = handle.now() + PATIENCE * 3;
         handle
             .timeout(end, body)
@@ -69,6 +81,11 @@ fn run<Fut: Future<Output = ()>>(reactor: &mut Reactor, body: impl FnOnce(Handle
             0,
             "every buffer came back"
         );
+    };
+    reactor.run_watched(main, |handle| {
+        if let Err(rule) = handle.audit() {
+            panic!("{rule}");
+        }
     });
 }
 

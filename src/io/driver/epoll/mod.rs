@@ -483,7 +483,7 @@ impl Epoll {
 
     /// Buffers that a receive of this group could use now.
     pub(super) fn available(&self, group: Group, pool: &Pool) -> usize {
-        pool.room(self.sizes[group as usize])
+        pool.room_for_receives(self.sizes[group as usize])
     }
 
     /// Forgets every operation: the kernel refers to none of their memory.

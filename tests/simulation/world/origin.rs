@@ -1,0 +1,279 @@
+//! Origins: servers that answer each request as its ask says, and break off or babble as their plan says.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway::io::{Handle, Stream};
+
+use super::book::Book;
+use super::message::{Framing, Head, Reader, Trouble, content, encode, queue};
+use super::scenario::{Ask, Body, Break, Flaw, Tunnel};
+
+/// Owners of request bodies are asks; those of response bodies are this much more, those of tunnels that.
+pub const RESPONSE: u64 = 1 << 32;
+pub const TUNNEL: u64 = 2 << 32;
+
+/// Whose a response is that nobody asked for.
+pub const SURPLUS: &str = "888888";
+
+/// How long an origin that went silent stays so.
+const SILENCE: Duration = Duration::from_secs(100);
+
+/// Serves one connection to origin `number`.
+pub async fn serve(io: Handle, book: Rc<Book>, stream: Stream, number: usize) {
+    let plan = &book.scenario.origins[number];
+    let mut reader = Reader::default();
+    loop {
+        let head = match next_head(&io, &book, &stream, &mut reader, number).await {
+            Some(Ok(head)) => head,
+            Some(Err(Trouble::Wrong(what))) => {
+                return book.violate(format!("an origin got {what}"));
+            }
+            Some(Err(_)) => return,
+            None if plan.reset => return stream.abort(),
+            None => {
+                if plan.babbles {
+                    queue(
+                        &stream,
+                        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+                    );
+                }
+                return stream.close_gracefully();
+            }
+        };
+        let Some((id, time)) = book.arrives(&head) else {
+            return stream.abort();
+        };
+        let ask = &book.scenario.asks[id];
+        match answer(&io, &book, &stream, &mut reader, &head, (id, time, number)).await {
+            After::Next if !ask.answer.closes => {}
+            After::Next => return stream.close_gracefully(),
+            After::Broken(Break::End) => return stream.close_gracefully(),
+            After::Broken(Break::Reset) => return stream.abort(),
+            After::Broken(Break::Silence) => {
+                let _ = io.timeout(io.now() + SILENCE, drain(&stream)).await;
+                return;
+            }
+        }
+    }
+}
+
+/// The next request's head; `None` if the connection was idle for too long.
+async fn next_head(
+    io: &Handle,
+    book: &Book,
+    stream: &Stream,
+    reader: &mut Reader,
+    number: usize,
+) -> Option<Result<Head, Trouble>> {
+    match book.scenario.origins[number].idle {
+        Some(idle) => io.timeout(io.now() + idle, reader.head(stream)).await.ok(),
+        None => Some(reader.head(stream).await),
+    }
+}
+
+/// Takes everything until the connection ends.
+async fn drain(stream: &Stream) {
+    while let Ok(true) = stream.readable().await {
+        while stream.take().is_some() {}
+    }
+}
+
+enum After {
+    Next,
+    Broken(Break),
+}
+
+async fn answer(
+    io: &Handle,
+    book: &Book,
+    stream: &Stream,
+    reader: &mut Reader,
+    head: &Head,
+    (id, time, number): (usize, u32, usize),
+) -> After {
+    let ask = &book.scenario.asks[id];
+    let answer = &ask.answer;
+    if head.get("expect").is_some() && !answer.early {
+        queue(stream, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    if !answer.early && !take_body(book, stream, reader, head, id).await {
+        return After::Broken(Break::Reset);
+    }
+    if !answer.delay.is_zero() {
+        io.sleep(answer.delay).await;
+    }
+    if let Some(tunnel) = ask.tunnel
+        && head.get("upgrade").is_some()
+        && answer.status == 200
+    {
+        return serve_tunnel(stream, reader, id, tunnel).await;
+    }
+    let bytes = response(book, head, id, time, number);
+    let cut = answer.cut.filter(|(at, _)| *at < bytes.len());
+    let sent = &bytes[..cut.map_or(bytes.len(), |(at, _)| at)];
+    for piece in sent.chunks(16_000) {
+        queue(stream, piece);
+        if stream.ready().await.is_err() {
+            return After::Broken(Break::Reset);
+        }
+    }
+    if stream.flushed().await.is_err() {
+        return After::Broken(Break::Reset);
+    }
+    if let Some((_, how)) = cut {
+        return After::Broken(how);
+    }
+    let until_close = matches!(answer.body, Body::UntilClose(_)) && has_body(ask, time);
+    if until_close || answer.garbage {
+        return After::Broken(Break::End);
+    }
+    if answer.early && !take_body(book, stream, reader, head, id).await {
+        return After::Broken(Break::Reset);
+    }
+    After::Next
+}
+
+/// Reads the request's body, which must be the ask's; false if it did not come whole.
+async fn take_body(
+    book: &Book,
+    stream: &Stream,
+    reader: &mut Reader,
+    head: &Head,
+    id: usize,
+) -> bool {
+    let ask = &book.scenario.asks[id];
+    let framing = match head.framing(false) {
+        Ok(framing) => framing,
+        Err(trouble) => {
+            book.violate(format!("request {id}: {trouble:?}"));
+            return false;
+        }
+    };
+    match reader.body(stream, framing, id as u64).await {
+        Ok(len) if len == ask.body.len() => true,
+        Ok(len) => {
+            book.violate(format!(
+                "an origin got {len} bytes of request {id}'s {}",
+                ask.body.len()
+            ));
+            false
+        }
+        Err(Trouble::Wrong(what)) => {
+            book.violate(format!("an origin got with request {id}: {what}"));
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+fn has_body(ask: &Ask, time: u32) -> bool {
+    ask.method != "HEAD" && !matches!(status_of(ask, time), 204 | 304)
+}
+
+fn status_of(ask: &Ask, time: u32) -> u16 {
+    if time <= ask.answer.failures {
+        503
+    } else {
+        ask.answer.status
+    }
+}
+
+fn response(book: &Book, head: &Head, id: usize, time: u32, number: usize) -> Vec<u8> {
+    let ask = &book.scenario.asks[id];
+    let answer = &ask.answer;
+    if answer.garbage {
+        return content(id as u64, 100);
+    }
+    let mut bytes = Vec::new();
+    for _ in 0..answer.interim {
+        bytes.extend_from_slice(
+            format!("HTTP/1.1 103 Early Hints\r\nX-Id: {id}\r\n\r\n").as_bytes(),
+        );
+    }
+    let field = |name| head.get(name).unwrap_or_default();
+    let service = head.line.split('/').nth(1).unwrap_or_default();
+    let status = status_of(ask, time);
+    let framing = match answer.body {
+        _ if status == 204 => String::new(),
+        Body::Chunked(..) => "Transfer-Encoding: chunked\r\n".into(),
+        Body::UntilClose(_) => String::new(),
+        body => format!("Content-Length: {}\r\n", body.len()),
+    };
+    let closes = answer.closes || answer.garbage;
+    let flaw = book.scenario.flaw;
+    let shown = if flaw == Some(Flaw::AnothersResponse) {
+        id + 1
+    } else {
+        id
+    };
+    let router = match flaw {
+        Some(Flaw::MixedRevisions) => "7777",
+        _ => field("x-router"),
+    };
+    let service = match flaw {
+        Some(Flaw::OldRevision) => "s0v0",
+        _ => service,
+    };
+    let head = format!(
+        "HTTP/1.1 {status} Whatever\r\nX-Id: {shown}\r\nX-Origin: {number}\r\nX-Seen: {router};{};{service}\r\n{framing}{}\r\n",
+        field("x-middleware"),
+        if closes { "Connection: close\r\n" } else { "" },
+    );
+    bytes.extend_from_slice(head.as_bytes());
+    if has_body(ask, time) {
+        let from = bytes.len();
+        encode(answer.body, RESPONSE + id as u64, &mut bytes);
+        if flaw == Some(Flaw::WrongByte) && matches!(answer.body, Body::Length(1..)) {
+            bytes[from] ^= 1;
+        }
+    }
+    if answer.surplus && !matches!(answer.body, Body::UntilClose(_)) {
+        let surplus =
+            format!("HTTP/1.1 200 Surplus\r\nContent-Length: 0\r\nX-Id: {SURPLUS}\r\n\r\n");
+        bytes.extend_from_slice(surplus.as_bytes());
+    }
+    bytes
+}
+
+/// Switches protocols and sends back what comes.
+async fn serve_tunnel(stream: &Stream, reader: &mut Reader, id: usize, tunnel: Tunnel) -> After {
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\nX-Id: {id}\r\n\r\n"
+    );
+    queue(stream, head.as_bytes());
+    let most = tunnel.cut.map_or(usize::MAX, |(at, _)| at);
+    let mut sent = 0;
+    loop {
+        let bytes = reader.rest();
+        let take = bytes.len().min(most - sent);
+        if take > 0 {
+            queue(stream, &bytes[..take]);
+            sent += take;
+        }
+        if sent == most {
+            let _ = stream.flushed().await;
+            return After::Broken(tunnel.cut.map_or(Break::End, |(_, how)| how));
+        }
+        *reader = Reader::default();
+        if stream.ready().await.is_err() {
+            return After::Broken(Break::Reset);
+        }
+        match reader.more(stream).await {
+            Ok(()) => {}
+            Err(Trouble::Ended) => return After::Broken(Break::End),
+            Err(_) => return After::Broken(Break::Reset),
+        }
+    }
+}
+
+/// The framing that a client sees is the proxy's business; what it must add up to is this.
+pub fn expected_len(ask: &Ask) -> usize {
+    ask.answer.body.len()
+}
+
+/// Whether a response with this framing and status has a body for the client.
+pub fn client_framing(ask: &Ask, status: u16, framing: Framing) -> Option<Framing> {
+    let bodiless = ask.method == "HEAD" || matches!(status, 204 | 304);
+    (!bodiless).then_some(framing)
+}
