@@ -26,6 +26,12 @@ pub const TARGETS: &[Target] = &[
     Target::new("response_head", targets::response_head::run),
     Target::new("chunked_body", targets::chunked_body::run),
     Target::new("proxy_protocol", targets::proxy_protocol::run),
+    Target::new("rule", targets::rule::run),
+    Target::new("routes", targets::routes::run),
+    Target::new("dynamic_yaml", targets::dynamic_yaml::run),
+    Target::new("dynamic_toml", targets::dynamic_toml::run),
+    Target::new("dynamic_kv", targets::dynamic_kv::run),
+    Target::new("static_config", targets::static_config::run),
 ];
 
 impl Target {

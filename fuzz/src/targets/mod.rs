@@ -1,9 +1,18 @@
 //! The targets, one file each.
 
+mod choices;
 pub mod chunked_body;
+mod configuration;
+pub mod dynamic_kv;
+pub mod dynamic_toml;
+pub mod dynamic_yaml;
 pub mod proxy_protocol;
+pub mod request;
 pub mod request_head;
 pub mod response_head;
+pub mod routes;
+pub mod rule;
+pub mod static_config;
 
 /// Numbers that follow from an input and nothing else, so that an input fails again as it failed: for where to cut it.
 struct Numbers(u64);
