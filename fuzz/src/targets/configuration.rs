@@ -14,6 +14,8 @@ use super::Numbers;
 /// The objects of a reading, or why there are none.
 pub type Results = BTreeMap<ObjectKey, Result<Object, Arc<Vec<ObjectError>>>>;
 
+/// YAML ends a key on one line after 1,024 characters, of which an escaped one takes six; what is written has no other keys.
+const LONGEST_KEY: usize = 1024 / 6 - 2;
 /// TOML's parser refuses deeper trees.
 const DEEPEST_TOML: usize = 40;
 
@@ -101,7 +103,7 @@ pub fn write_every_way(tree: &Node<'_>) {
     }
 }
 
-/// The tree without what TOML cannot say; `None` if it is too deep for it.
+/// The tree without what TOML cannot say; `None` if it is too deep for it or has keys too long for YAML.
 fn plain(node: &Node<'_>, depth: usize) -> Option<Node<'static>> {
     let value = match &node.value {
         _ if depth > DEEPEST_TOML => return None,
@@ -115,6 +117,9 @@ fn plain(node: &Node<'_>, depth: usize) -> Option<Node<'static>> {
             )
         }
         Value::Map(entries) => {
+            if entries.iter().any(|entry| entry.key.len() > LONGEST_KEY) {
+                return None;
+            }
             let entries = entries.iter().filter(|entry| !entry.node.is_null());
             let entry = |entry: &Entry<'_>| {
                 Some(Entry {
