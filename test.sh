@@ -17,6 +17,8 @@ needs() { command -v "$1" >/dev/null || [ -e "/usr/sbin/$1" ] || missing+=("$2")
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+# Builds the fuzzer.
+command -v c++ >/dev/null || missing+=(g++)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 needs openssl openssl

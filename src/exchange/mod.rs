@@ -32,7 +32,7 @@ mod local;
 mod names;
 mod offload;
 mod pipeline;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod pump;
 mod record;
 mod rescue;

@@ -10,22 +10,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const MAX_V1_BYTES: usize = 107;
 
 /// Longest version 2 header taken: 16 bytes and what TLVs balancers really send.
-pub(crate) const MAX_V2_BYTES: usize = 16 + 4096;
+pub const MAX_V2_BYTES: usize = 16 + 4096;
+
+/// Length of the two socket paths of a version 2 header for Unix sockets.
+const V2_UNIX_BYTES: usize = 2 * 108;
 
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Length of the header in bytes; the payload begins behind it.
-    pub(crate) len: usize,
+    pub len: usize,
     /// The client's address; `None` for LOCAL, UNKNOWN and address families without one.
-    pub(crate) client: Option<SocketAddr>,
+    pub client: Option<SocketAddr>,
 }
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
+pub enum Parsed {
     /// More bytes are needed to tell.
     Incomplete,
     /// No PROXY header: the payload begins at once.
@@ -36,10 +39,10 @@ pub(crate) enum Parsed {
 
 /// A header that begins as one and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BrokenHeader;
+pub struct BrokenHeader;
 
 /// Reads a header at the start of `input`.
-pub(crate) fn parse(input: &[u8]) -> Result<Parsed, BrokenHeader> {
+pub fn parse(input: &[u8]) -> Result<Parsed, BrokenHeader> {
     if begins_like(input, V2_SIGNATURE) {
         return parse_v2(input);
     }
@@ -97,8 +100,10 @@ fn address(family: &str, text: &str) -> Result<IpAddr, BrokenHeader> {
     .map_err(|_| BrokenHeader)
 }
 
+/// A port in plain decimal: a sign or a leading zero, which some read as octal, is not permitted.
 fn port(text: &str) -> Result<u16, BrokenHeader> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    let has_leading_zero = text.len() > 1 && text.starts_with('0');
+    if has_leading_zero || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(BrokenHeader);
     }
     text.parse().map_err(|_| BrokenHeader)
@@ -120,10 +125,13 @@ fn parse_v2(input: &[u8]) -> Result<Parsed, BrokenHeader> {
     };
     let client = match command {
         0x20 => None, // LOCAL: the balancer's own health check.
-        0x21 => match family >> 4 {
-            0x1 => Some(v2_client::<4>(body)?),
-            0x2 => Some(v2_client::<16>(body)?),
-            _ => None,
+        0x21 => match family {
+            0x00 => None,
+            0x11 | 0x12 => Some(v2_client::<4>(body)?),
+            0x21 | 0x22 => Some(v2_client::<16>(body)?),
+            0x31 | 0x32 if length >= V2_UNIX_BYTES => None,
+            // "Other values […] must be rejected as invalid by receivers."
+            _ => return Err(BrokenHeader),
         },
         _ => return Err(BrokenHeader),
     };
@@ -225,10 +233,16 @@ mod tests {
             b"PROXY TCP4 ::1 ::1 1 2\r\n",
             b"PROXY TCP4 1.2.3.4 1.2.3.4 +1 2\r\n",
             b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 007 2\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 1 00\r\n",
             b"PROXY TCP9 1.2.3.4 1.2.3.4 1 2\r\n",
             &[b"PROXY ".as_slice(), &[b'a'; 120]].concat(),
             &v2(0x31, 0x11, &[0; 12]),
             &v2(0x21, 0x11, &[0; 11]),
+            &v2(0x21, 0x10, &[0; 12]),
+            &v2(0x21, 0x13, &[0; 12]),
+            &v2(0x21, 0x31, &[0; 215]),
+            &v2(0x21, 0x41, &[0; 40]),
         ] {
             assert_eq!(parse(broken), Err(BrokenHeader), "{broken:?}");
         }

@@ -8,7 +8,7 @@
 //! converted stands in comments. Exit codes: 0 if nothing was lost, 1 if something was, 2 if nothing could be converted.
 
 mod listing;
-mod write;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -116,6 +116,21 @@ fn keys_stand_below_the_root_key() {
 }
 
 #[test]
+fn long_lists_keep_their_order_as_keys() {
+    let names = (0..11).map(|number| Node::scalar(format!("m{number}")));
+    let mut tree = Node::map();
+    let router = tree.field_mut("http").field_mut("routers").field_mut("r");
+    router.insert("middlewares", Node::list(names.collect()));
+    let mut text = String::new();
+    Writer::new(Form::Kv, "t").write(&tree, &mut text);
+    let written: Vec<_> = text.lines().collect();
+    let mut sorted = written.clone();
+    sorted.sort_unstable();
+    assert_eq!(written, sorted);
+    assert_eq!(written[2], "t/http/routers/r/middlewares/02 = m2");
+}
+
+#[test]
 fn what_is_lost_is_told_and_what_is_wrong_is_refused() {
     let (_, parts) = printed("[docker]\n[frontends.f]\nbackend = 'b'\n", "yaml", "static");
     let lost: Vec<_> = parts.lost.iter().map(|lost| lost.path.as_str()).collect();

@@ -6,12 +6,13 @@ use super::Form;
 use crate::config::tree::{Entry, Node, Value};
 
 /// Writes trees in one form.
-pub(super) struct Writer<'w> {
+pub struct Writer<'w> {
     form: Form,
     root_key: &'w str,
 }
 
 impl<'w> Writer<'w> {
+    /// A writer of this form; keys of a store begin with `root_key`.
     pub fn new(form: Form, root_key: &'w str) -> Self {
         Self { form, root_key }
     }
@@ -204,8 +205,10 @@ fn keys(node: &Node<'_>, path: &str, out: &mut String) {
             let _ = writeln!(out, "{path} = {text}");
         }
         Value::List(items) => {
+            // Keys count in the order of their bytes, where `10` comes before `2`.
+            let width = items.len().saturating_sub(1).to_string().len();
             for (index, item) in items.iter().enumerate() {
-                keys(item, &format!("{path}/{index}"), out);
+                keys(item, &format!("{path}/{index:0width$}"), out);
             }
         }
         // A section that is only there.

@@ -133,12 +133,25 @@ fn parse_raw_bytes(
     let Some(consumed) = parse_many_fields(&escaped, limits, head)? else {
         return Ok(None);
     };
-    if head.target_form == TargetForm::Origin {
+    match head.target_form {
         // All is well but for the encoding: take path and query as they came.
-        head.receive_origin(&target[1..])
-            .map_err(|_| RequestError::Target)?;
+        TargetForm::Origin => head
+            .receive_origin(&target[1..])
+            .map_err(|_| RequestError::Target)?,
+        // No host has raw bytes, and their encoded form must not become one.
+        TargetForm::Absolute if !authority_of(&target[1..]).is_ascii() => {
+            return Err(RequestError::Host);
+        }
+        TargetForm::Absolute | TargetForm::Asterisk => {}
     }
     Ok(Some(consumed - grown))
+}
+
+/// The authority of a target that is known to be in absolute form.
+fn authority_of(target: &[u8]) -> &[u8] {
+    let start = memchr::memchr(b'/', target).map_or(0, |slash| slash + 2);
+    let rest = target.get(start..).unwrap_or_default();
+    &rest[..memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len())]
 }
 
 /// Where the request line stands, as far as it has arrived, without its CRLF.
@@ -354,6 +367,8 @@ fn finish(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Upgrade {
     Absent,
+    /// The first line, which is what would be sent on, names nothing (Go reads no other).
+    Empty,
     Present,
     /// h2c is among the protocols: none is forwarded, as in Traefik, since its handshake would smuggle
     /// a second protocol past this proxy.
@@ -365,8 +380,9 @@ impl Upgrade {
         match self {
             Upgrade::H2c => Upgrade::H2c,
             _ if list_members(value).any(|p| p.eq_ignore_ascii_case(b"h2c")) => Upgrade::H2c,
-            Upgrade::Absent if list_members(value).next().is_none() => Upgrade::Absent,
-            _ => Upgrade::Present,
+            Upgrade::Absent if list_members(value).next().is_none() => Upgrade::Empty,
+            Upgrade::Empty => Upgrade::Empty,
+            Upgrade::Absent | Upgrade::Present => Upgrade::Present,
         }
     }
 }

@@ -107,6 +107,29 @@ fn target_forms() {
 }
 
 #[test]
+fn raw_bytes_in_an_authority_are_refused() {
+    // As UTF-8 or not, and beside raw bytes where they may stand.
+    for target in [
+        &b"http://a.\xddest:80/x"[..],
+        b"http://a.\xc3\xa9/x",
+        b"http://a.\xddest",
+        b"http://a.\xddest?\xdd",
+    ] {
+        let input = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(
+            parse(&input).map(|_| ()),
+            Err(RequestError::Host),
+            "{target:?}"
+        );
+    }
+    let head = parsed_bytes(b"GET http://a/\xdd HTTP/1.1\r\nHost: b\r\n\r\n");
+    assert_eq!(
+        (head.authority(), head.path()),
+        (Some(&b"a"[..]), &b"/%DD"[..])
+    );
+}
+
+#[test]
 fn paths_are_normalised_when_received() {
     let head = parsed("GET //a/%7e%2f|?%7e HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
@@ -434,6 +457,9 @@ fn upgrades_need_both_fields_and_http_1_1_and_no_h2c() {
     assert!(!upgrade("HTTP/1.1", "Upgrade: websocket"));
     assert!(!upgrade("HTTP/1.1", "Connection: upgrade"));
     assert!(!upgrade("HTTP/1.1", "Connection: upgrade\r\nUpgrade:"));
+    // The first line is the one that is sent on.
+    let lines = "Connection: upgrade\r\nUpgrade: ,\r\nUpgrade: websocket";
+    assert!(!upgrade("HTTP/1.1", lines));
     assert!(!upgrade(
         "HTTP/1.1",
         "Connection: upgrade\r\nUpgrade: H2C, foo"

@@ -183,10 +183,11 @@ impl Translator<'_> {
                 return Ok(());
             }
             first = false;
-            if rest.starts_with("[:")
-                && let Some(len) = rest.find(":]")
+            if let Some(named) = rest.strip_prefix("[:")
+                && let Some(len) = named.find(":]")
             {
-                let name = rest[2..len].trim_start_matches('^');
+                let name = &named[..len];
+                let name = name.strip_prefix('^').unwrap_or(name);
                 const NAMES: [&str; 14] = [
                     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower",
                     "print", "punct", "space", "upper", "word", "xdigit",
@@ -194,7 +195,7 @@ impl Translator<'_> {
                 if !NAMES.contains(&name) {
                     return self.fail(self.pos, "unknown class name");
                 }
-                self.push(len + 2, &rest[..len + 2]);
+                self.push(len + 4, &rest[..len + 4]);
                 continue;
             }
             if rest.starts_with('\\')

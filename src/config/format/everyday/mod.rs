@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 64;
 
 /// Reads a text, or gives up with `None` after having handed over any number of entries.
 pub(super) fn parse<'a>(text: &'a str, sink: &mut impl Sink<'a>) -> Option<Node<'a>> {
+    if !is_printable(text) {
+        return None;
+    }
     let mut reader = Reader {
         text,
         at: 0,
@@ -36,6 +39,20 @@ pub(super) fn parse<'a>(text: &'a str, sink: &mut impl Sink<'a>) -> Option<Node<
     }
     let tree = reader.block(Level::Top, 0)?;
     reader.line.is_none().then_some(tree)
+}
+
+/// Whether every character may stand in a YAML text, comments included (YAML 1.2 §5.1). What is doubtful may not.
+fn is_printable(text: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b'\n' | b'\t' | b'\r' | b' '..=b'~');
+    text.bytes().all(is_plain)
+        || text.chars().all(|c| match u8::try_from(c) {
+            Ok(byte) if byte.is_ascii() => is_plain(byte),
+            _ => !matches!(
+                c,
+                '\u{80}'
+                    ..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+            ),
+        })
 }
 
 /// A line that is neither empty nor a comment.

@@ -92,6 +92,9 @@ fn what_is_not_everyday_is_left_to_the_full_parser() {
         "scalar\n",
         "a: @x\n",
         "a: 1\r\n",
+        "# \u{1}\na: 1\n",
+        "a: 1 # \u{7f}\n",
+        "a: 1 # \u{9b}\n",
     ] {
         assert!(everyday(text).is_none(), "read {text:?}");
     }

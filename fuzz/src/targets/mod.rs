@@ -1,0 +1,45 @@
+//! The targets, one file each.
+
+mod choices;
+pub mod chunked_body;
+mod configuration;
+pub mod dynamic_kv;
+pub mod dynamic_toml;
+pub mod dynamic_yaml;
+pub mod proxy_protocol;
+pub mod request;
+pub mod request_head;
+pub mod response_head;
+pub mod routes;
+pub mod rule;
+pub mod static_config;
+
+/// Numbers that follow from an input and nothing else, so that an input fails again as it failed: for where to cut it.
+struct Numbers(u64);
+
+impl Numbers {
+    fn of(data: &[u8]) -> Self {
+        // FNV-1a.
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        Numbers(data.iter().fold(0xcbf2_9ce4_8422_2325, step) | 1)
+    }
+
+    /// A number below `end`, which is not 0.
+    fn below(&mut self, end: usize) -> usize {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// Some lengths of prefixes of a text of `length` bytes, itself excluded: all if it is short.
+    fn prefixes(&mut self, length: usize) -> Vec<usize> {
+        const ALL: usize = 48;
+        const SOME: usize = 12;
+        match length {
+            0..ALL => (0..length).collect(),
+            _ => (0..SOME).map(|_| self.below(length)).collect(),
+        }
+    }
+}
