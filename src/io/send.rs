@@ -5,13 +5,17 @@
 //! there until it has completed; chunks queued meanwhile wait behind them.
 
 use super::buffer::{Buffer, Chunk};
-use super::connection::{Connection, Phase, Shutdown};
+use super::connection::{Active, Connection, Phase, Shutdown};
 use super::core::Core;
 use super::driver::{Kind, Op, Token};
 use super::slab::Key;
 
 /// Chunks per send (the kernel copies short vectors cheaply; the rest leaves with the next one).
 const MAX_VECTOR: usize = 32;
+
+/// A chunk of up to so many bytes is copied behind the one before it, if that has room: many small ones would
+/// each hold a block of several KiB (and take a place in the vector) for as long as the peer does not read.
+const MERGED_BYTES: usize = 1024;
 
 /// The message header and vector that a vectored send refers to while it is in flight.
 pub(super) struct Vector {
@@ -52,6 +56,17 @@ impl Connection {
     }
 }
 
+impl Active {
+    /// Copies bytes into the last queued chunk; false if it has no room, is in flight or viewed elsewhere.
+    fn append_queued(&mut self, bytes: &[u8]) -> bool {
+        self.outbox.len() > self.in_flight
+            && self
+                .outbox
+                .back_mut()
+                .is_some_and(|last| last.try_append(bytes))
+    }
+}
+
 impl Core {
     /// Queues a chunk; it leaves at the end of the turn, or after the send in flight.
     pub(super) fn queue(&mut self, key: Key, chunk: Chunk) {
@@ -67,7 +82,9 @@ impl Core {
         }
         let active = connection.activate(&mut self.spare_actives);
         active.queued += chunk.len();
-        active.outbox.push_back(chunk);
+        if chunk.len() > MERGED_BYTES || !active.append_queued(&chunk) {
+            active.outbox.push_back(chunk);
+        }
         connection.mark_unsent(key, &mut self.unsent);
     }
 
@@ -80,11 +97,7 @@ impl Core {
             return;
         }
         if let Some(active) = &mut connection.active
-            && active.outbox.len() > active.in_flight
-            && active
-                .outbox
-                .back_mut()
-                .is_some_and(|last| last.try_append(bytes))
+            && active.append_queued(bytes)
         {
             active.queued += bytes.len();
             return;

@@ -77,6 +77,7 @@ everywhere! {
     an_early_response_is_read_although_sending_failed => ReactorConfig::default();
     closing_pooled_or_idle_connections_never_hits_those_taken_back => ReactorConfig::default();
     switching_modes_at_any_time_loses_nothing => ReactorConfig::default();
+    small_pieces_share_their_memory => ReactorConfig::default();
 }
 
 async fn echo(stream: Stream) {
@@ -675,5 +676,28 @@ async fn a_worker_that_gives_up_passes_its_connection_on(handle: Handle) {
     assert!(!served.get());
     impatient.set(handle.next_ready());
     until(&handle, || served.get()).await;
+    handle.close_listener(listener);
+}
+
+/// A thousand tiny chunks for a peer that does not read must not hold a thousand blocks.
+async fn small_pieces_share_their_memory(handle: Handle) {
+    let (listener, addr) = listen(&handle);
+    let (client, server) = pair(&handle, addr).await;
+    let mut sent = Vec::new();
+    let before = handle.stats().buffers_in_use.get();
+    for n in 0..1000 {
+        // As received: each piece in a block of its own.
+        let mut received = handle.buffer();
+        received.extend_from_slice(&pattern(n % 7));
+        client.queue_slice(b"3\r\n");
+        client.queue(received.freeze());
+        client.queue_slice(b"\r\n");
+        sent.extend_from_slice(b"3\r\n");
+        sent.extend_from_slice(&pattern(n % 7));
+        sent.extend_from_slice(b"\r\n");
+    }
+    let held = handle.stats().buffers_in_use.get() - before;
+    assert!(held <= 4, "{held} blocks for {} bytes", sent.len());
+    assert_eq!(read_exactly(&server, sent.len()).await, sent);
     handle.close_listener(listener);
 }

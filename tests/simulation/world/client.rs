@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::history::{Around, BUFFERED};
 use super::message::{Framing, Head, Reader, Trouble, content, encode, queue};
 use super::origin::{RESPONSE, SURPLUS, TUNNEL, client_framing, expected_len};
-use super::scenario::{Ask, Body, Break, ClientPlan, Ending, Flaw};
+use super::scenario::{Ask, Body, Break, ClientPlan, Ending, Flaw, OriginPlan};
 
 /// Longest wait for an answer: three attempts of dialling and of origins that went silent.
 const PATIENCE: Duration = Duration::from_secs(500);
@@ -410,6 +410,9 @@ impl Talk {
                 || ask.answer.garbage
                 || ask.answer.surplus
         });
+        // An origin that resets an idle connection may meet the response that is still on its way.
+        let resets = |origin: &OriginPlan| origin.reset && origin.idle.is_some();
+        let cuts = cuts || scenario.origins.iter().any(resets);
         if !cuts && !scenario.net.rates.are_harmful() && !self.state.get().reset {
             self.book
                 .violate(format!("request {id} has no whole response: {trouble:?}"));
