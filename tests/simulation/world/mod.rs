@@ -141,11 +141,15 @@ async fn play(io: Handle, book: Rc<Book>) {
     }
     proxy.close();
     let mut left = what_is_left(&io, &proxy);
-    for _ in 0..20 {
+    let mut pause = Duration::from_millis(20);
+    // A connection may have been accepted at the last moment; its request takes its time.
+    for _ in 0..60 {
         if left.is_none() {
             return;
         }
-        io.sleep(Duration::from_millis(20)).await;
+        io.close_idle_downstream();
+        io.sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
         left = what_is_left(&io, &proxy);
     }
     if let Some(left) = left {
