@@ -483,6 +483,27 @@ fn an_idle_upstream_connection_that_closed_is_not_used() {
     }
 }
 
+/// A server that began to answer has seen the request: it is not sent again, on whatever connection.
+#[test]
+fn a_request_is_not_sent_again_once_an_answer_has_begun() {
+    let origin = origin(|peer| {
+        let mut first = true;
+        while peer.request().is_some() {
+            if !std::mem::take(&mut first) {
+                peer.send("HTTP/1.1 200 OK\r\nContent-");
+                return;
+            }
+            peer.send(OK);
+        }
+    });
+    let proxy = proxy(&origin.config());
+    let mut client = Client::connect(proxy.addr);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.get("/").status, 502);
+    let connections: Vec<_> = origin.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 0], "asked twice, on one connection");
+}
+
 #[test]
 fn an_early_answer_to_an_unread_body_closes_the_connection() {
     let origin = origin(|peer| {

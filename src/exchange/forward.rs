@@ -195,7 +195,7 @@ impl Exchange<'_> {
     /// Whether sending the request once more cannot do anything twice, and its body is still there.
     fn is_replayable(&self) -> bool {
         let repeatable = self.request.body.is_empty() || self.request_body.is_spooled();
-        repeatable && (self.request.method.is_safe() || self.has_idempotency_key())
+        !self.heard && repeatable && (self.request.method.is_safe() || self.has_idempotency_key())
     }
 
     fn has_idempotency_key(&self) -> bool {
@@ -233,6 +233,7 @@ impl Exchange<'_> {
         let timeout = transport.response_header_timeout;
         let mut timed = false;
         self.partial.clear();
+        self.heard = false;
         let mut interim = 0;
         loop {
             if upload.is_done() && !timed {
@@ -251,6 +252,7 @@ impl Exchange<'_> {
             let Some(chunk) = upstream.take() else {
                 continue;
             };
+            self.heard = true;
             if !self.take_response_bytes(chunk, upstream)? {
                 continue;
             }

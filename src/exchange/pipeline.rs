@@ -50,6 +50,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) upstream: Option<UpstreamReply>,
     /// Keeps the body of a [`Reply::Fixed`] counted that was read into memory.
     pub(crate) held_response: Option<Spool>,
+    /// Whether anything of an answer to the present attempt to forward has arrived.
+    pub(crate) heard: bool,
     /// Why the last attempt to forward had no answer from a server.
     pub(crate) failure: Option<Cause>,
     /// Whether the head of the answer was queued: from then on there is no other.
@@ -99,6 +101,7 @@ impl<'a> Exchange<'a> {
             head_for_hop: None,
             upstream: None,
             held_response: None,
+            heard: false,
             failure: None,
             answering,
         }
