@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target::new("dynamic_toml", targets::dynamic_toml::run),
     Target::new("dynamic_kv", targets::dynamic_kv::run),
     Target::new("static_config", targets::static_config::run),
+    Target::new("exchange", targets::exchange::run),
 ];
 
 impl Target {

@@ -6,6 +6,7 @@ mod configuration;
 pub mod dynamic_kv;
 pub mod dynamic_toml;
 pub mod dynamic_yaml;
+pub mod exchange;
 pub mod proxy_protocol;
 pub mod request;
 pub mod request_head;
