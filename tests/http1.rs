@@ -451,6 +451,25 @@ fn a_body_that_breaks_off_resets_the_connection_of_an_http_1_0_client() {
     }
 }
 
+/// The same where the client's own time ends while the server is silent: it sends the rest of its body never.
+#[test]
+fn a_body_that_ends_by_a_time_limit_resets_the_connection_of_an_http_1_0_client() {
+    let origin = origin(|peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        let _ = std::io::copy(&mut peer.stream, &mut std::io::sink());
+    });
+    let proxy = builder()
+        .entry_point(|entry_point| {
+            let timeouts = &mut entry_point.transport.responding_timeouts;
+            timeouts.read_timeout = ringway::config::duration::GoDuration::from_millis(200);
+        })
+        .start(&origin.config());
+    let mut client = Client::connect(proxy.addr);
+    client.send("PUT / HTTP/1.0\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf");
+    assert!(client.is_reset(), "it ended in order");
+}
+
 #[test]
 fn a_pooled_connection_with_surplus_bytes_is_not_reused() {
     let origin = origin(|peer| {

@@ -163,7 +163,8 @@ impl Exchange<'_> {
             Ok(()) => {}
             Err(PumpError::To) => {
                 self.notes.status = 499;
-                return After::Abort;
+                // It may be there, its time being over: for it the same holds as below.
+                return if endless { After::Reset } else { After::Abort };
             }
             // The origin broke off. A body that ends with the connection must not end in order; in any other
             // framing, closing without its end tells the client.

@@ -468,6 +468,8 @@ impl Talk {
         let net = book.scenario.net.rates.are_harmful();
         let allowed = match status {
             400 => ask.cut.is_some(),
+            // A client that reads slowly learns late that its body is wanted.
+            408 if !self.plan().slow.is_zero() => true,
             408 => ask.cut.is_some() || book.scenario.origins.iter().any(|origin| origin.babbles),
             200 => book.scenario.asks.iter().any(|ask| ask.answer.surplus),
             404 => route(&|around, _| around.is_none()),
