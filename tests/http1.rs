@@ -639,6 +639,52 @@ fn a_slow_head_is_ended_by_the_read_timeout() {
     assert!(silent.is_closed());
 }
 
+/// The client's time for sending does not run while the proxy connects.
+#[test]
+fn a_slow_connect_is_not_the_clients_fault() {
+    // With one connection in its backlog of none the listener drops every SYN, which comes again a second later.
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener
+        .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let listener = std::net::TcpListener::from(listener);
+    let addr = listener.local_addr().unwrap();
+    let filler = std::net::TcpStream::connect(addr).unwrap();
+    let proxy = builder()
+        .entry_point(|entry_point| {
+            let timeouts = &mut entry_point.transport.responding_timeouts;
+            timeouts.read_timeout = ringway::config::duration::GoDuration::from_millis(300);
+        })
+        .start(&support::origin::config(&[(
+            "PathPrefix(`/`)",
+            &format!("http://{addr}"),
+        )]));
+    let mut client = Client::connect(proxy.addr);
+    let sent = std::time::Instant::now();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+    );
+    std::thread::sleep(Duration::from_millis(400));
+    let (_filled, _) = listener.accept().unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    assert!(
+        sent.elapsed() > Duration::from_millis(400),
+        "connecting took long"
+    );
+    let mut head = [0; 4096];
+    assert!(server.read(&mut head).unwrap() > 0);
+    server.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+    assert!(client.head().starts_with("HTTP/1.1 100 "));
+    client.send("body");
+    let mut body = [0; 4];
+    server.read_exact(&mut body).unwrap();
+    server.write_all(OK.as_bytes()).unwrap();
+    assert_eq!(client.response().status, 200);
+    drop(filler);
+}
+
 #[test]
 fn a_head_that_arrives_byte_by_byte_is_served() {
     let origin = answering(OK);

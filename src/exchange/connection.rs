@@ -269,6 +269,14 @@ impl Exchange<'_> {
         self.begin_reading_time();
     }
 
+    /// The client's time for sending begins anew: nobody read its body while a server was connected to.
+    pub(crate) fn restart_sending_time(&mut self) {
+        if !self.request_read {
+            self.downstream
+                .set_deadline(after(self.local, self.entry_point.read_timeout));
+        }
+    }
+
     /// The client's time for sending ends, also if it has passed; that for reading begins.
     pub(crate) fn begin_reading_time(&mut self) {
         self.downstream

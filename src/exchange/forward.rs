@@ -149,7 +149,12 @@ impl Exchange<'_> {
                 Some(stream) => (stream, true),
                 // Boxed, so that the large future of a rare step does not make every exchange's
                 // future large: it is moved when the exchange begins.
-                None => (Box::pin(dial(local, server, transport)).await?, false),
+                None => {
+                    let dialled = Box::pin(dial(local, server, transport)).await;
+                    // Also after a failure: a middleware may try again.
+                    self.restart_sending_time();
+                    (dialled?, false)
+                }
             };
             local
                 .stats
