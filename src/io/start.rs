@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// The ring could not be set up. Its text says what failed, why, and what to do.
+/// The driver could not be set up. Its text says what failed, why, and what to do.
 #[derive(Debug)]
 pub struct StartError {
     what: String,
@@ -96,7 +96,7 @@ impl StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "starting the io_uring reactor: {}", self.what)?;
+        write!(f, "starting the reactor: {}", self.what)?;
         if let Some(source) = &self.source {
             write!(f, " ({source})")?;
         }
