@@ -2,6 +2,7 @@
 //! response, or twice, or sent on more often than its route allows, or by parts of two configurations.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::gate::Gate;
@@ -31,6 +32,7 @@ pub struct Book {
     /// Tunnels that came about.
     pub tunnels: Cell<u64>,
     seen: RefCell<Vec<u32>>,
+    shifted: RefCell<BTreeSet<usize>>,
     violations: RefCell<Vec<String>>,
 }
 
@@ -45,6 +47,7 @@ impl Book {
             refused: Cell::default(),
             tunnels: Cell::default(),
             seen: RefCell::new(vec![0; scenario.asks.len()]),
+            shifted: RefCell::default(),
             violations: RefCell::default(),
             scenario,
             history,
@@ -166,6 +169,18 @@ impl Book {
                 "request {id} met {labels:?}, which was not in force while it ran"
             ));
         }
+    }
+
+    /// An ask is answered on a connection on which its origin had spoken unasked before.
+    pub fn shift(&self, id: usize) {
+        self.shifted.borrow_mut().insert(id);
+    }
+
+    /// Whether a message may have met another ask than its own. What an origin says unasked while a request
+    /// is on its way is that request's response, as far as HTTP/1 can tell, and its own is the next one's.
+    pub fn is_shifted(&self, head: &Head) -> bool {
+        let id = head.get("x-id").and_then(|id| id.parse().ok());
+        id.is_some_and(|id: usize| self.shifted.borrow().contains(&id))
     }
 
     /// How often an ask's request reached an origin.

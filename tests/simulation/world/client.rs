@@ -357,16 +357,16 @@ impl Talk {
             return After::End;
         };
         let framing = client_framing(ask, status, framing);
-        // What an origin says unasked may meet the next request on its way: nobody can tell.
         let own = head.get("x-id").is_none_or(|from| from == SURPLUS);
+        let shifted = self.is_shifted(id, &head);
         if own {
             self.judge_own(n, status);
-        } else {
+        } else if !shifted {
             self.judge(n, status, &head);
         }
         let result = match framing {
             None => Ok(None),
-            Some(framing) if own => self
+            Some(framing) if own || shifted => self
                 .patiently("a page", reader.skip(&self.stream, framing))
                 .await
                 .map(|_| None),
@@ -419,10 +419,16 @@ impl Talk {
         }
     }
 
+    /// Whether a message is another ask's, and could not be told from this one's.
+    fn is_shifted(&self, id: usize, head: &Head) -> bool {
+        head.get("x-id") != Some(&id.to_string()) && self.book.is_shifted(head)
+    }
+
     fn interim(&self, n: usize, head: &Head) {
         let (id, ask) = self.ask(n);
         let known = match head.status() {
             Some(100) => ask.expects,
+            Some(103) if self.is_shifted(id, head) => true,
             Some(103) => head.get("x-id") == Some(&id.to_string()) && ask.answer.interim > 0,
             _ => false,
         };
@@ -503,6 +509,9 @@ impl Talk {
     async fn tunnel(&self, reader: &mut Reader, n: usize, head: &Head) -> After {
         let (id, ask) = self.ask(n);
         let book = &self.book;
+        if self.is_shifted(id, head) {
+            return After::End;
+        }
         let Some(tunnel) = ask
             .tunnel
             .filter(|_| head.get("x-id") == Some(&id.to_string()))

@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(100);
 /// Serves one connection to origin `number`.
 pub async fn serve(io: Handle, book: Rc<Book>, stream: Stream, number: usize) {
     let plan = &book.scenario.origins[number];
-    let mut reader = Reader::default();
+    let (mut reader, mut unasked) = (Reader::default(), false);
     loop {
         let head = match next_head(&io, &book, &stream, &mut reader, number).await {
             Some(Ok(head)) => head,
@@ -45,6 +45,10 @@ pub async fn serve(io: Handle, book: Rc<Book>, stream: Stream, number: usize) {
             return stream.abort();
         };
         let ask = &book.scenario.asks[id];
+        if unasked {
+            book.shift(id);
+        }
+        unasked |= ask.answer.surplus;
         match answer(&io, &book, &stream, &mut reader, &head, (id, time, number)).await {
             After::Next if !ask.answer.closes => {}
             After::Next => return stream.close_gracefully(),
