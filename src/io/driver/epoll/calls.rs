@@ -55,25 +55,33 @@ pub(super) unsafe fn send(fd: RawFd, data: *const u8, len: usize) -> isize {
     transfer(|| unsafe { libc::send(fd, data.cast(), len, SEND_FLAGS) })
 }
 
-/// Sends what follows the first `done` bytes of a message. Returns the message's length and the
-/// call's result.
+/// The bytes of a message.
+///
+/// # Safety
+/// The message and its vector are valid for reading.
+pub(super) unsafe fn length(message: *const libc::msghdr) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { parts(message) }
+        .iter()
+        .map(|part| part.iov_len)
+        .sum()
+}
+
+/// # Safety
+/// The message and its vector are valid for reading as long as the result is used.
+unsafe fn parts<'a>(message: *const libc::msghdr) -> &'a [libc::iovec] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) }
+}
+
+/// Sends what follows the first `done` bytes of a message.
 ///
 /// # Safety
 /// The message, its vector and what that refers to are valid for reading.
-pub(super) unsafe fn send_vectored(
-    fd: RawFd,
-    message: *const libc::msghdr,
-    done: usize,
-) -> (usize, isize) {
+pub(super) unsafe fn send_vectored(fd: RawFd, message: *const libc::msghdr, done: usize) -> isize {
     // SAFETY: the caller's promise.
-    let (mut header, parts) = unsafe {
-        let header = *message;
-        (
-            header,
-            std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen),
-        )
-    };
-    let total = parts.iter().map(|part| part.iov_len).sum();
+    let (mut header, parts) = unsafe { (*message, parts(message)) };
+    let total: usize = parts.iter().map(|part| part.iov_len).sum();
     // Whole parts that have left are skipped; what has left of the next one as well.
     let mut skip = done;
     let whole = parts
@@ -85,7 +93,7 @@ pub(super) unsafe fn send_vectored(
         })
         .count();
     // SAFETY: the caller's promise; `skip` is less than the length of part `whole`.
-    let result = unsafe {
+    unsafe {
         if skip > 0 || total > MAX_TRANSFER {
             let part = parts[whole];
             let data = part.iov_base.cast::<u8>().cast_const().add(skip);
@@ -95,6 +103,5 @@ pub(super) unsafe fn send_vectored(
             header.msg_iovlen -= whole;
             transfer(|| libc::sendmsg(fd, &header, SEND_FLAGS))
         }
-    };
-    (total, result)
+    }
 }

@@ -10,14 +10,19 @@
 //! No call blocks: transfers are made with `MSG_DONTWAIT`, so the mode of a connected socket does
 //! not matter, and sockets may come from a shard on the other driver.
 
+mod batch;
 mod calls;
+mod input;
+mod output;
 mod table;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use calls::{BLOCKED, MAX_TRANSFER, add, receive, send, send_vectored};
+use batch::{Batch, MAX_BATCH};
+use calls::add;
+use input::Incoming;
 use table::{Input, Output, Table};
 
 use super::super::buffer::Pool;
@@ -27,14 +32,12 @@ use super::super::notify::Notifier;
 use super::super::os;
 use super::super::start::StartError;
 use super::system::System;
-use super::{Completion, Counts, Group, Kind, Op, Token, Wait, received};
+use super::{Completion, Counts, Group, Kind, Op, Token, Wait};
 
 /// Events taken by one call; more wait in the kernel for the next one.
 const EVENTS: usize = 512;
-/// Buffers that one socket may fill per turn, so that a fast peer does not hold up the others.
-const RECEIVES_PER_TURN: usize = 4;
-/// Connections that one listener may accept per turn.
-const ACCEPTS_PER_TURN: usize = 64;
+/// Transfers of one kind in a turn from which on one call makes them together.
+const MIN_BATCH: usize = 8;
 /// Time until a Unix socket whose backlog was full is connected to again.
 const CONNECT_RETRY: Duration = Duration::from_millis(1);
 /// After these the peer's direction has ended (or the socket has): no further edge tells so.
@@ -49,6 +52,13 @@ pub(in super::super) struct Epoll {
     /// Descriptors with an operation that can go on without a new event.
     due: Vec<RawFd>,
     due_scratch: Vec<RawFd>,
+    /// Sockets with a send that was started since the last turn.
+    unsent: Vec<RawFd>,
+    /// Sockets with receives that this turn's events make possible.
+    readable: Vec<RawFd>,
+    /// What a batch receives; empty between two.
+    incoming: Vec<Incoming>,
+    batch: Option<Batch>,
     events: Vec<libc::epoll_event>,
     ready: Vec<Completion>,
     /// The last turn handed out completions without asking for events.
@@ -81,6 +91,10 @@ impl Epoll {
             table: Table::default(),
             due: Vec::with_capacity(64),
             due_scratch: Vec::with_capacity(64),
+            unsent: Vec::with_capacity(64),
+            readable: Vec::with_capacity(EVENTS),
+            incoming: Vec::with_capacity(MAX_BATCH),
+            batch: Batch::new(),
             events: Vec::with_capacity(EVENTS),
             ready: Vec::with_capacity(256),
             skipped: false,
@@ -168,27 +182,6 @@ impl Epoll {
         }
     }
 
-    fn start_input(&mut self, fd: RawFd, token: Token, input: Input) {
-        if let Err(errno) = self.register(fd) {
-            return self.complete(token, errno, false);
-        }
-        let watched = self.table.at(fd);
-        debug_assert!(matches!(watched.input, Input::None), "one input at a time");
-        watched.input = input;
-        if watched.readable {
-            self.list(fd);
-        }
-    }
-
-    fn start_send(&mut self, fd: RawFd, output: Output) {
-        let watched = self.table.at(fd);
-        debug_assert!(matches!(watched.output, Output::None), "one send at a time");
-        watched.output = output;
-        if !watched.full {
-            self.send(fd);
-        }
-    }
-
     pub(super) fn cancel(&mut self, token: Token, fd: RawFd) {
         let watched = self.table.at(fd);
         match watched.input {
@@ -205,7 +198,7 @@ impl Epoll {
             _ => return,
         };
         watched.output = Output::None;
-        self.complete(token, partial(done, -libc::ECANCELED), false);
+        self.cancelled(token, done);
     }
 
     pub(super) fn close(&mut self, fd: RawFd) {
@@ -225,6 +218,7 @@ impl Epoll {
         out: &mut Vec<Completion>,
     ) {
         self.go_on(pool);
+        self.send_all();
         // Sends complete at once, and nobody waits for most of them: handing them out first saves
         // a call that would not have waited. The next turn asks in any case.
         if !self.ready.is_empty() && !self.skipped {
@@ -298,6 +292,7 @@ impl Epoll {
             }
         }
         self.events = events;
+        self.receive_all(pool);
     }
 
     fn happened(&mut self, fd: RawFd, flags: u32, pool: &Pool) {
@@ -307,178 +302,18 @@ impl Epoll {
             watched.full = false;
             match watched.output {
                 Output::None | Output::ConnectAgain { .. } => {}
-                Output::Connect(token) => {
-                    watched.output = Output::None;
-                    self.complete(token, -os::socket_error(fd), false);
-                }
+                Output::Connect(token) => self.connected(fd, token),
                 Output::Send { .. } | Output::SendVectored { .. } => self.send(fd),
             }
         }
         if flags & (libc::EPOLLIN as u32 | ENDED) != 0 {
-            self.table.at(fd).readable = true;
-            self.input(fd, pool);
-        }
-    }
-
-    /// Receives or accepts, as far as there is something and the turn's share allows.
-    fn input(&mut self, fd: RawFd, pool: &Pool) {
-        match self.table.at(fd).input {
-            Input::None => {}
-            Input::Many(token) => self.receive_many(fd, token, pool),
-            Input::Owned { token, data, len } => self.receive_owned(fd, token, data, len),
-            Input::Accept(token) => self.accept(fd, token),
-        }
-    }
-
-    fn end_input(&mut self, fd: RawFd, token: Token, result: i32) {
-        self.table.at(fd).input = Input::None;
-        self.complete(token, result, false);
-    }
-
-    fn receive_many(&mut self, fd: RawFd, token: Token, pool: &Pool) {
-        let group = match token.kind() {
-            Kind::ReceiveUpstream => Group::Upstream,
-            _ => Group::Downstream,
-        };
-        for _ in 0..RECEIVES_PER_TURN {
-            let Some(block) = pool.take_for_receive(self.sizes[group as usize]) else {
-                return self.end_input(fd, token, -libc::ENOBUFS);
-            };
-            // SAFETY: a fresh block is this function's alone.
-            let result = unsafe { receive(fd, block.data(), block.capacity()) };
-            match result {
-                1.. => {
-                    let len = result as usize;
-                    let left = len == block.capacity();
-                    self.ready.push(Completion {
-                        token,
-                        result: len as i32,
-                        more: true,
-                        // SAFETY: `len` bytes were written, and the call is over.
-                        chunk: Some(unsafe { received(block, len) }),
-                    });
-                    if self.has_less(fd, left) {
-                        return;
-                    }
-                }
-                BLOCKED => return self.table.at(fd).readable = false,
-                end => return self.end_input(fd, token, end as i32),
-            }
-        }
-        self.list(fd);
-    }
-
-    fn receive_owned(&mut self, fd: RawFd, token: Token, data: *mut u8, len: u32) {
-        // SAFETY: the submitter of the operation keeps this memory for it until its completion.
-        let result = unsafe { receive(fd, data, len as usize) };
-        if result == BLOCKED {
-            self.table.at(fd).readable = false;
-            return;
-        }
-        self.has_less(fd, result == len as isize);
-        self.end_input(fd, token, result as i32);
-    }
-
-    /// After a receive: whether it has emptied the socket, which then is no longer readable.
-    fn has_less(&mut self, fd: RawFd, filled: bool) -> bool {
-        let watched = self.table.at(fd);
-        watched.readable = filled || watched.ended;
-        !watched.readable
-    }
-
-    fn accept(&mut self, fd: RawFd, token: Token) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            match os::accept(fd) {
-                Ok(accepted) => self.complete(token, accepted, true),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    return self.table.at(fd).readable = false;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return self.end_input(fd, token, negated(&e)),
-            }
-        }
-        self.list(fd);
-    }
-
-    /// Sends as much as there is room for.
-    fn send(&mut self, fd: RawFd) {
-        loop {
             let watched = self.table.at(fd);
-            // SAFETY: what a send refers to is valid until its completion.
-            let (token, done, total, result) = unsafe {
-                match watched.output {
-                    Output::Send {
-                        token,
-                        data,
-                        len,
-                        done,
-                    } => {
-                        let rest = ((len - done) as usize).min(MAX_TRANSFER);
-                        let result = send(fd, data.add(done as usize), rest);
-                        (token, done as usize, len as usize, result)
-                    }
-                    Output::SendVectored {
-                        token,
-                        message,
-                        done,
-                    } => {
-                        let (total, result) = send_vectored(fd, message, done);
-                        (token, done, total, result)
-                    }
-                    _ => return,
-                }
-            };
-            match result {
-                0.. if done + result as usize >= total.min(MAX_TRANSFER) => {
-                    watched.output = Output::None;
-                    return self.complete(token, (done + result as usize) as i32, false);
-                }
-                0.. => match &mut watched.output {
-                    Output::Send { done, .. } => *done += result as u32,
-                    Output::SendVectored { done, .. } => *done += result as usize,
-                    _ => {}
-                },
-                BLOCKED => {
-                    watched.full = true;
-                    if let Err(errno) = self.register(fd) {
-                        self.table.at(fd).output = Output::None;
-                        self.complete(token, partial(done, errno), false);
-                    }
-                    return;
-                }
-                errno => {
-                    watched.output = Output::None;
-                    return self.complete(token, partial(done, errno as i32), false);
-                }
+            watched.readable = true;
+            match watched.input {
+                Input::Many(_) => self.readable.push(fd),
+                _ => self.input(fd, pool),
             }
         }
-    }
-
-    fn connect(&mut self, fd: RawFd) {
-        let Output::ConnectAgain {
-            token,
-            address,
-            len,
-        } = self.table.at(fd).output
-        else {
-            return;
-        };
-        // SAFETY: the submitter keeps the address until the completion.
-        let result = match unsafe { libc::connect(fd, address, len) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)),
-        };
-        let result = match result {
-            Ok(()) => 0,
-            Err(libc::EINPROGRESS | libc::EINTR) => match self.register(fd) {
-                Ok(()) => return self.table.at(fd).output = Output::Connect(token),
-                Err(errno) => errno,
-            },
-            Err(libc::EAGAIN) => return self.list(fd),
-            Err(errno) => -errno,
-        };
-        self.table.at(fd).output = Output::None;
-        self.complete(token, result, false);
     }
 
     /// Buffers that a receive of this group could use now.
@@ -490,17 +325,13 @@ impl Epoll {
     pub(super) fn cancel_all(&mut self) {
         self.table.clear();
         self.due.clear();
+        self.unsent.clear();
         for completion in self.ready.drain(..) {
             if completion.token.kind() == Kind::Accept && completion.result >= 0 {
                 os::close(completion.result);
             }
         }
     }
-}
-
-/// What a send that ends early reports: how much it sent, or why it sent nothing.
-fn partial(done: usize, errno: i32) -> i32 {
-    if done > 0 { done as i32 } else { errno }
 }
 
 fn negated(error: &io::Error) -> i32 {

@@ -56,6 +56,8 @@ pub(super) struct Watched {
     pub(super) ended: bool,
     /// It is in the list of those to be tried again.
     pub(super) due: bool,
+    /// It is in the list of those with a send that this turn has not made yet.
+    pub(super) unsent: bool,
     pub(super) input: Input,
     pub(super) output: Output,
 }

@@ -1,0 +1,211 @@
+//! Many transfers with one system call, through Linux's older asynchronous I/O (io_submit(2)). On sockets
+//! it is not asynchronous: each transfer of the list is made at once, one behind the other, and not waited
+//! for. Not for: disks; choosing what to transfer.
+//!
+//! It is worth it because entering the kernel costs more than the empty call (0.2 µs): what runs after it
+//! runs slower (a send 0.6 µs where the mitigation of SRSO is on). Container runtimes' default profiles
+//! allow it, unlike io_uring. Where it is missing or behaves otherwise, [`Batch::new`] gives `None`, and
+//! each transfer is a call of its own.
+
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::{mem, ptr};
+
+use super::calls::BLOCKED;
+
+/// Transfers of one batch.
+pub(super) const MAX_BATCH: usize = 64;
+
+/// The result of a transfer that was not tried.
+pub(super) const NOT_TRIED: isize = isize::MIN;
+
+// include/uapi/linux/aio_abi.h
+const IOCB_CMD_PREAD: u16 = 0;
+const IOCB_CMD_PWRITE: u16 = 1;
+const IOCB_CMD_PWRITEV: u16 = 8;
+
+/// `struct iocb`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Request {
+    data: u64,
+    // The order of these two depends on the byte order.
+    #[cfg(target_endian = "little")]
+    key: u32,
+    flags: i32,
+    #[cfg(target_endian = "big")]
+    key: u32,
+    opcode: u16,
+    priority: i16,
+    fd: u32,
+    address: u64,
+    len: u64,
+    offset: i64,
+    reserved: u64,
+    extra_flags: u32,
+    event: u32,
+}
+
+/// `struct io_event`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Event {
+    data: u64,
+    request: u64,
+    result: i64,
+    unused: i64,
+}
+
+/// See the module's text.
+pub(super) struct Batch {
+    /// `aio_context_t`.
+    context: libc::c_ulong,
+    requests: Box<[Request; MAX_BATCH]>,
+    /// One for each request.
+    pointers: Box<[*mut Request; MAX_BATCH]>,
+    events: Box<[Event; MAX_BATCH]>,
+    results: Box<[isize; MAX_BATCH]>,
+    len: usize,
+}
+
+impl Batch {
+    /// An empty one, if the kernel has this, allows it, and does what is expected of it.
+    pub(super) fn new() -> Option<Batch> {
+        // These sends cannot ask for no signal; Rust's programs ignore this one from their start.
+        if !ignores_broken_pipes() {
+            return None;
+        }
+        let mut context: libc::c_ulong = 0;
+        // SAFETY: the call writes the context's name to where it is told.
+        let result =
+            unsafe { libc::syscall(libc::SYS_io_setup, MAX_BATCH as libc::c_uint, &mut context) };
+        if result != 0 {
+            return None;
+        }
+        let mut batch = Batch {
+            context,
+            requests: Box::new([Request::default(); MAX_BATCH]),
+            pointers: Box::new([ptr::null_mut(); MAX_BATCH]),
+            events: Box::new([Event::default(); MAX_BATCH]),
+            results: Box::new([NOT_TRIED; MAX_BATCH]),
+            len: 0,
+        };
+        batch.passes_self_test().then_some(batch)
+    }
+
+    /// Whether a receive brings what is there and does not wait for what is not, and a send arrives.
+    fn passes_self_test(&mut self) -> bool {
+        let Ok((mut here, there)) = UnixStream::pair() else {
+            return false;
+        };
+        let (mut first, mut second) = ([0_u8; 4], [0_u8; 4]);
+        if here.write(b"ab").is_err() {
+            return false;
+        }
+        // SAFETY: the arrays live until the batch has run, below.
+        unsafe {
+            self.receive(there.as_raw_fd(), first.as_mut_ptr(), first.len());
+            self.receive(there.as_raw_fd(), second.as_mut_ptr(), second.len());
+            self.send(there.as_raw_fd(), b"c".as_ptr(), 1);
+            self.receive(here.as_raw_fd(), second.as_mut_ptr(), second.len());
+        }
+        self.run() == [2, BLOCKED, 1, 1] && first == *b"ab\0\0" && second == *b"c\0\0\0"
+    }
+
+    /// Whether another transfer has no place.
+    pub(super) fn is_full(&self) -> bool {
+        self.len == MAX_BATCH
+    }
+
+    /// # Safety
+    /// `data` is valid for writing `len` bytes until the batch has run.
+    pub(super) unsafe fn receive(&mut self, fd: RawFd, data: *mut u8, len: usize) {
+        self.add(fd, IOCB_CMD_PREAD, data as u64, len);
+    }
+
+    /// # Safety
+    /// `data` is valid for reading `len` bytes until the batch has run.
+    pub(super) unsafe fn send(&mut self, fd: RawFd, data: *const u8, len: usize) {
+        self.add(fd, IOCB_CMD_PWRITE, data as u64, len);
+    }
+
+    /// # Safety
+    /// The parts, and what they refer to, are valid for reading until the batch has run.
+    pub(super) unsafe fn send_vectored(&mut self, fd: RawFd, parts: *const libc::iovec, n: usize) {
+        self.add(fd, IOCB_CMD_PWRITEV, parts as u64, n);
+    }
+
+    fn add(&mut self, fd: RawFd, opcode: u16, address: u64, len: usize) {
+        self.requests[self.len] = Request {
+            data: self.len as u64,
+            flags: libc::RWF_NOWAIT,
+            opcode,
+            fd: fd as u32,
+            address,
+            len: len as u64,
+            ..Request::default()
+        };
+        self.results[self.len] = NOT_TRIED;
+        self.len += 1;
+    }
+
+    /// Makes the transfers and forgets them. Their results, in order: bytes, a negated errno, or
+    /// [`NOT_TRIED`].
+    pub(super) fn run(&mut self) -> &[isize] {
+        let len = mem::take(&mut self.len);
+        // Not kept from one time to the next: the batch may have been moved, its boxes' contents not.
+        for (pointer, request) in self.pointers.iter_mut().zip(self.requests.iter_mut()) {
+            *pointer = request;
+        }
+        // SAFETY: the requests are initialised, and what they refer to is valid, as who added them has
+        // promised.
+        let submitted = unsafe {
+            let list = self.pointers.as_mut_ptr();
+            libc::syscall(libc::SYS_io_submit, self.context, len as libc::c_long, list)
+        };
+        // The rest of a list that the kernel did not take whole is not tried.
+        let mut left = usize::try_from(submitted).unwrap_or(0);
+        while left > 0 {
+            // Each has ended already, so that this does not wait; if one had not, its memory would still be
+            // in use, and waiting for it would be right.
+            // SAFETY: there is room for as many events as are asked for, and no timeout.
+            let taken = unsafe {
+                libc::syscall(
+                    libc::SYS_io_getevents,
+                    self.context,
+                    left as libc::c_long,
+                    left as libc::c_long,
+                    self.events.as_mut_ptr(),
+                    ptr::null_mut::<libc::timespec>(),
+                )
+            };
+            let taken = match usize::try_from(taken) {
+                Ok(taken) => taken,
+                // Interrupted by a signal: again. Nothing else can be wrong with these arguments.
+                Err(_) => continue,
+            };
+            for event in &self.events[..taken] {
+                self.results[event.data as usize] = event.result as isize;
+            }
+            left -= taken;
+        }
+        &self.results[..len]
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: the context is this batch's, and no transfer is under way.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+    }
+}
+
+fn ignores_broken_pipes() -> bool {
+    // SAFETY: all-zero is a valid `sigaction`, and the call only writes to it.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, ptr::null(), &mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
+}
