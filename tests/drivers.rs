@@ -91,6 +91,36 @@ fn where_io_uring_misbehaves_the_self_test_finds_it() {
     );
 }
 
+/// epoll makes the transfers of a turn with one call where it may, and one by one where it may not.
+#[test]
+fn epoll_does_without_any_of_the_calls_that_make_batches() {
+    const CONNECTIONS: usize = 40;
+    let forbidden: [&[&str]; 4] = [
+        &[],
+        &["io_setup=ENOSYS"],
+        &["io_submit=EPERM"],
+        &["io_getevents=EPERM"],
+    ];
+    for calls in forbidden {
+        let origin = answering(answer("one"));
+        let setup = one_file("").variable("RINGWAY_DRIVER", "epoll");
+        let proxy = forbidding(setup, calls)
+            .dynamic(&hosts(&[("a.test", &origin.url())]))
+            .start();
+        let mut clients: Vec<Client> = (0..CONNECTIONS)
+            .map(|_| Client::connect(proxy.web()))
+            .collect();
+        for _ in 0..20 {
+            for client in &mut clients {
+                client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            }
+            for client in &mut clients {
+                assert_eq!(client.response().text(), "one", "{calls:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_driver_that_is_asked_for_is_used_or_the_start_fails() {
     let uring = "ringway: {shards: 2, driver: uring}";

@@ -54,6 +54,7 @@ fn starving() -> ReactorConfig {
 everywhere! {
     an_echo_server_returns_what_it_gets => ReactorConfig::default();
     a_forwarder_passes_large_bodies_with_back_pressure => ReactorConfig::default();
+    many_sockets_at_once_lose_nothing => ReactorConfig::default();
     few_buffers_slow_down_but_lose_nothing => small();
     little_memory_slows_down_but_loses_nothing => starving();
     a_parked_connection_comes_back_with_its_first_bytes => ReactorConfig::default();
@@ -192,6 +193,12 @@ async fn exchange_through_forwarder(handle: &Handle, sizes: &[usize]) {
 
 async fn a_forwarder_passes_large_bodies_with_back_pressure(handle: Handle) {
     exchange_through_forwarder(&handle, &[1_000_000, 1, 70_000, 300_000]).await;
+}
+
+async fn many_sockets_at_once_lose_nothing(handle: Handle) {
+    let mut sizes: Vec<usize> = (0..90).map(|n| n * 97).collect();
+    sizes.extend([60_000; 10]);
+    exchange_through_forwarder(&handle, &sizes).await;
 }
 
 async fn few_buffers_slow_down_but_lose_nothing(handle: Handle) {
