@@ -117,12 +117,22 @@ impl Core {
             connection.deadline = Instant::NEVER;
             self.ready.push(key, &mut self.wakes);
         } else if connection.eof || connection.is_broken() {
-            self.doom(key);
+            self.end_idle(key);
         } else {
             self.stats.parked_downstream.add(1);
             return self.park(key, Phase::ParkedDownstream, deadline);
         }
         Wakers::default()
+    }
+
+    /// Ends an accepted connection that nobody owns: in order if its last response is still leaving, else soon.
+    pub(super) fn end_idle(&mut self, key: Key) {
+        let leaving = self.connections.get(key).is_some_and(|c| c.queued() > 0);
+        if leaving {
+            self.close_gracefully(key);
+        } else {
+            self.doom(key);
+        }
     }
 
     #[must_use]
@@ -302,7 +312,8 @@ impl Handle {
         }
     }
 
-    /// Closes all parked downstream connections, a few hundred per turn; returns how many.
+    /// Closes all parked downstream connections, a few hundred per turn, those with a response that is still
+    /// leaving when it has left; returns how many.
     pub fn close_idle_downstream(&self) -> usize {
         let core = &mut *self.core();
         let parked = core
@@ -310,7 +321,7 @@ impl Handle {
             .iter()
             .filter(|(_, c)| c.phase == Phase::ParkedDownstream);
         let parked: Vec<Key> = parked.map(|(key, _)| key).collect();
-        parked.iter().for_each(|&key| core.doom(key));
+        parked.iter().for_each(|&key| core.end_idle(key));
         parked.len()
     }
 }

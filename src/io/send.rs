@@ -294,6 +294,9 @@ impl Core {
             self.doom(key);
             return;
         }
+        if connection.phase == Phase::ParkedDownstream {
+            self.stats.parked_downstream.sub(1);
+        }
         connection.phase = Phase::Lingering;
         connection.bulk = false;
         connection.linger_left = self.config.linger_bytes;

@@ -335,7 +335,8 @@ impl Core {
                 self.wake_reader(key);
                 self.wake_writer(key);
             }
-            Phase::ParkedDownstream | Phase::Lingering => self.begin_close(key),
+            Phase::ParkedDownstream => self.end_idle(key),
+            Phase::Lingering => self.begin_close(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
             Phase::Doomed | Phase::Closing => {}
         }

@@ -210,7 +210,7 @@ impl Core {
         connection.eof = true;
         match connection.phase {
             Phase::Open | Phase::Ready => self.wake_reader(key),
-            Phase::ParkedDownstream => self.begin_close(key),
+            Phase::ParkedDownstream => self.end_idle(key),
             Phase::ParkedUpstream => self.lose_parked_upstream(key),
             Phase::Lingering if connection.shutdown == Shutdown::Done => self.begin_close(key),
             Phase::Lingering | Phase::Doomed | Phase::Closing => {}

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -413,4 +414,113 @@ fn a_start_without_io_uring_says_why() {
     set_file_limit(0);
     let error = Reactor::new(&ReactorConfig::default()).expect_err("no descriptor is left");
     assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+}
+
+/// On the kernel's drivers and, with a few seeds, in the simulator.
+fn on_all<Fut: Future<Output = ()>>(body: impl Fn(Handle) -> Fut) {
+    on_kernel(&ReactorConfig::default(), &body);
+    for seed in 0..40 {
+        in_simulation(&ReactorConfig::default(), seed, &body);
+    }
+}
+
+/// What was queued leaves before what follows is looked at: a refusal reaches a client that has ended its own
+/// direction, although its connection closes in the same turn.
+#[test]
+fn what_was_queued_leaves_before_its_connection_is_given_up() {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        for _ in 0..20 {
+            let (client, server) = pair(&handle, addr).await;
+            server.queue(Chunk::from_static(b"last words"));
+            drop(server);
+            assert_eq!(read_exactly(&client, 10).await, b"last words");
+        }
+        handle.close_listener(listener);
+    });
+}
+
+const LARGE: usize = 6 << 20;
+
+/// The rest of a large response, to a reader that begins late.
+async fn assert_large_response_comes(handle: &Handle, client: Stream) {
+    handle.sleep(Duration::from_millis(50)).await;
+    client.bulk(true);
+    let mut len = 0;
+    while client.readable().await.expect("an orderly end") {
+        while let Some(chunk) = client.take() {
+            len += chunk.len();
+        }
+    }
+    assert_eq!(len, LARGE);
+    until(handle, || handle.stats().connections.get() <= 1).await;
+}
+
+#[test]
+fn closing_idle_connections_lets_a_response_leave() {
+    on_all(|handle| async move {
+        let (listener, addr) = listen(&handle);
+        let (client, server) = pair(&handle, addr).await;
+        client.bulk(true);
+        server.queue(Chunk::from_vec(vec![1; LARGE]));
+        server.park_downstream(Instant::NEVER);
+        handle.sleep(Duration::from_millis(20)).await;
+        assert_eq!(handle.close_idle_downstream(), 1);
+        assert_eq!(handle.close_idle_downstream(), 0, "it is no longer idle");
+        assert_large_response_comes(&handle, client).await;
+        handle.close_listener(listener);
+    });
+}
+
+#[test]
+fn a_peer_that_has_ended_its_direction_still_gets_what_was_queued() {
+    on_all(|handle| async move {
+        let (listener, addr) = listen(&handle);
+        for parks_first in [false, true] {
+            let (client, server) = pair(&handle, addr).await;
+            client.bulk(true);
+            server.queue(Chunk::from_vec(vec![1; LARGE]));
+            if parks_first {
+                server.park_downstream(Instant::NEVER);
+                client.shutdown_write();
+            } else {
+                client.shutdown_write();
+                assert!(!server.readable().await.expect("no error"));
+                server.park_downstream(Instant::NEVER);
+            }
+            assert_large_response_comes(&handle, client).await;
+        }
+        handle.close_listener(listener);
+    });
+}
+
+/// A receive stops at urgent data, with less than it has room for, and no event tells of what is behind it.
+#[test]
+fn urgent_data_stalls_nothing() {
+    on_kernel(&ReactorConfig::default(), |handle| async move {
+        let (listener, addr) = listen(&handle);
+        let client = TcpStream::connect(addr).expect("connects");
+        client.set_nodelay(true).expect("set");
+        let server = handle.adopt(handle.accept().await);
+        handle.sleep(Duration::from_millis(20)).await;
+        let send = |bytes: &[u8], flags| {
+            // SAFETY: the bytes live for the call.
+            let sent = unsafe {
+                libc::send(
+                    client.as_raw_fd(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    flags,
+                )
+            };
+            assert_eq!(sent, bytes.len() as isize);
+        };
+        for _ in 0..3 {
+            // Before the reactor's next turn, so that one event tells of all.
+            send(b"1x", libc::MSG_OOB);
+            send(b"2345", 0);
+            assert_eq!(read_exactly(&server, 5).await, b"12345");
+        }
+        handle.close_listener(listener);
+    });
 }

@@ -83,7 +83,7 @@ impl Batch {
         if result != 0 {
             return None;
         }
-        let mut batch = Batch {
+        let batch = Batch {
             context,
             requests: Box::new([Request::default(); MAX_BATCH]),
             pointers: Box::new([ptr::null_mut(); MAX_BATCH]),
@@ -91,29 +91,27 @@ impl Batch {
             results: Box::new([NOT_TRIED; MAX_BATCH]),
             len: 0,
         };
-        batch.passes_self_test().then_some(batch)
+        batch.tested()
     }
 
-    /// Whether a receive brings what is there and does not wait for what is not, and a send arrives.
-    fn passes_self_test(&mut self) -> bool {
-        let Ok((mut here, there)) = UnixStream::pair() else {
-            return false;
-        };
+    /// The batch, if a receive brings what is there and does not wait for what is not, and a send arrives.
+    fn tested(self) -> Option<Batch> {
+        let (mut here, there) = UnixStream::pair().ok()?;
         let (mut first, mut second) = ([0_u8; 4], [0_u8; 4]);
-        if here.write(b"ab").is_err() {
-            return false;
-        }
-        // SAFETY: the arrays live until the batch has run, below.
+        // Behind the arrays: where a transfer has not ended, dropping the batch ends it before they go.
+        let mut batch = self;
+        here.write_all(b"ab").ok()?;
+        // SAFETY: the arrays live until the batch has run, or is dropped.
         unsafe {
-            self.receive(there.as_raw_fd(), first.as_mut_ptr(), first.len());
-            self.receive(there.as_raw_fd(), second.as_mut_ptr(), second.len());
-            self.send(there.as_raw_fd(), b"c".as_ptr(), 1);
-            self.receive(here.as_raw_fd(), second.as_mut_ptr(), second.len());
+            batch.receive(there.as_raw_fd(), first.as_mut_ptr(), first.len());
+            batch.receive(there.as_raw_fd(), second.as_mut_ptr(), second.len());
+            batch.send(there.as_raw_fd(), b"c".as_ptr(), 1);
+            batch.receive(here.as_raw_fd(), second.as_mut_ptr(), second.len());
         }
-        let results = self.try_run();
-        results.is_ok_and(|results| results == [2, BLOCKED, 1, 1])
+        let works = batch.try_run().ok()? == [2, BLOCKED, 1, 1]
             && first == *b"ab\0\0"
-            && second == *b"c\0\0\0"
+            && second == *b"c\0\0\0";
+        works.then_some(batch)
     }
 
     /// Whether another transfer has no place.

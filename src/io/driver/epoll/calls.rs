@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 /// Bytes after which a send ends early and one call takes at most: both together fit a result.
 pub(super) const MAX_TRANSFER: usize = 1 << 29;
 /// What every descriptor is registered for.
-const INTEREST: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+const INTEREST: u32 =
+    (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
 
 /// The result of a transfer for which there was nothing to read or no room to write.
 pub(super) const BLOCKED: isize = -(libc::EAGAIN as isize);

@@ -3,9 +3,9 @@
 //! save it most of its system calls.
 //!
 //! Each descriptor is registered once, edge-triggered, for everything; what it is ready for is
-//! remembered until a call says otherwise. So a send goes out at once, and a receive that found
-//! less than it had room for knows that nothing is left, without another call to learn it
-//! (epoll(7), question 9; an end or an error of the peer is told by its own events).
+//! remembered until a call says otherwise. So a send needs no event, and a receive that found less
+//! than it had room for knows that nothing is left, without another call to learn it (epoll(7),
+//! question 9; an end or an error of the peer, and urgent data, are told by their own events).
 //!
 //! No call blocks: transfers are made with `MSG_DONTWAIT`, so the mode of a connected socket does
 //! not matter, and sockets may come from a shard on the other driver.
@@ -42,6 +42,8 @@ const MIN_BATCH: usize = 8;
 const CONNECT_RETRY: Duration = Duration::from_millis(1);
 /// After these the peer's direction has ended (or the socket has): no further edge tells so.
 const ENDED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+/// A receive stops at urgent data: that it brought less than it had room for says nothing then.
+const URGENT: u32 = libc::EPOLLPRI as u32;
 /// What the notifier's eventfd is registered as; no descriptor has this number.
 const NOTIFIER: u64 = u64::MAX;
 
@@ -61,6 +63,8 @@ pub(in super::super) struct Epoll {
     batch: Option<Batch>,
     events: Vec<libc::epoll_event>,
     ready: Vec<Completion>,
+    /// When those whose backlog was full are tried again.
+    connect_again: Instant,
     /// The last turn handed out completions without asking for events.
     skipped: bool,
     sizes: [usize; 2],
@@ -97,6 +101,7 @@ impl Epoll {
             batch: Batch::new(),
             events: Vec::with_capacity(EVENTS),
             ready: Vec::with_capacity(256),
+            connect_again: Instant::ZERO,
             skipped: false,
             sizes: [config.downstream_buffers.size, config.upstream_buffers.size],
             _notifier: notifier.clone(),
@@ -183,6 +188,10 @@ impl Epoll {
     }
 
     pub(super) fn cancel(&mut self, token: Token, fd: RawFd) {
+        // As on a ring, a cancel comes behind what was started before it.
+        if std::mem::take(&mut self.table.at(fd).unsent) {
+            self.send(fd);
+        }
         let watched = self.table.at(fd);
         match watched.input {
             Input::Many(t) | Input::Owned { token: t, .. } | Input::Accept(t) if t == token => {
@@ -217,7 +226,7 @@ impl Epoll {
         pool: &Pool,
         out: &mut Vec<Completion>,
     ) {
-        self.go_on(pool);
+        self.go_on(now, pool);
         self.send_all();
         // Sends complete at once, and nobody waits for most of them: handing them out first saves
         // a call that would not have waited. The next turn asks in any case.
@@ -230,7 +239,7 @@ impl Epoll {
         let idle = self.ready.is_empty() && self.only_connects_are_due();
         let timeout = match wait {
             Wait::Until(end) if idle => {
-                let retry = (!self.due.is_empty()).then(|| now + CONNECT_RETRY);
+                let retry = (!self.due.is_empty()).then_some(self.connect_again);
                 milliseconds(now, end.into_iter().chain(retry).min())
             }
             _ => 0,
@@ -250,7 +259,11 @@ impl Epoll {
     }
 
     /// Goes on with what needs no event.
-    fn go_on(&mut self, pool: &Pool) {
+    fn go_on(&mut self, now: Instant, pool: &Pool) {
+        let connects = now >= self.connect_again;
+        if connects {
+            self.connect_again = now + CONNECT_RETRY;
+        }
         let mut due = std::mem::replace(&mut self.due, std::mem::take(&mut self.due_scratch));
         for fd in due.drain(..) {
             // It may have been closed meanwhile.
@@ -258,9 +271,15 @@ impl Epoll {
                 continue;
             };
             watched.due = false;
+            let readable = watched.readable;
             if matches!(watched.output, Output::ConnectAgain { .. }) {
-                self.connect(fd);
-            } else if watched.readable {
+                if connects {
+                    self.connect(fd);
+                } else {
+                    self.list(fd);
+                }
+            }
+            if readable {
                 self.input(fd, pool);
             }
         }
@@ -297,7 +316,7 @@ impl Epoll {
 
     fn happened(&mut self, fd: RawFd, flags: u32, pool: &Pool) {
         let watched = self.table.at(fd);
-        watched.ended |= flags & ENDED != 0;
+        watched.ended |= flags & (ENDED | URGENT) != 0;
         if flags & (libc::EPOLLOUT as u32 | ENDED) != 0 {
             watched.full = false;
             match watched.output {

@@ -45,7 +45,7 @@ impl Epoll {
                         unsafe {
                             match self.table.at(fd).output {
                                 Output::Send { data, len, .. } => {
-                                    batch.send(fd, data, len as usize);
+                                    batch.send(fd, data, (len as usize).min(MAX_TRANSFER));
                                 }
                                 Output::SendVectored { message, .. } => {
                                     let message = &*message;

@@ -52,7 +52,8 @@ pub(super) struct Watched {
     pub(super) readable: bool,
     /// A send found no room, and no event has told of room since.
     pub(super) full: bool,
-    /// The peer has ended its direction, or the socket has failed.
+    /// The peer has ended its direction, the socket has failed, or there was urgent data: only a receive that
+    /// finds nothing says that nothing is left.
     pub(super) ended: bool,
     /// It is in the list of those to be tried again.
     pub(super) due: bool,
