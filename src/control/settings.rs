@@ -292,10 +292,16 @@ pub fn reactor(config: &StaticConfig) -> Result<ReactorConfig, String> {
             statics::Driver::Epoll => DriverChoice::Epoll,
         },
     };
+    let limits = &config.ringway.limits;
     Ok(ReactorConfig {
         driver,
-        receive_memory: usize::try_from(config.ringway.limits.max_receive_memory_bytes)
-            .unwrap_or(usize::MAX),
+        receive_memory: usize::try_from(limits.max_receive_memory_bytes).unwrap_or(usize::MAX),
+        inbox_limit: limits.max_unread_bytes as usize,
+        send_limit: limits.max_unsent_bytes as usize,
+        accept_queue_limit: limits.max_accept_queue as usize,
+        flush_timeout: limits.flush_timeout.to_std(),
+        linger_time: limits.linger_timeout.to_std(),
+        linger_bytes: limits.max_linger_bytes as usize,
         ..ReactorConfig::default()
     })
 }
@@ -407,17 +413,28 @@ mod tests {
         );
         assert_eq!(settings.limits.max_trailer_bytes, codec.max_trailer_bytes);
         assert_eq!(
-            reactor(&default).unwrap().receive_memory,
-            ReactorConfig::default().receive_memory
+            format!("{:?}", reactor(&default).unwrap()),
+            format!("{:?}", ReactorConfig::default())
         );
         assert_eq!(store_limits(&default), StoreLimits::default());
         let own = config(&[
             "--entryPoints.web.address=:80",
             "--ringway.limits.maxReceiveMemoryBytes=8388608",
+            "--ringway.limits.maxUnreadBytes=16384",
+            "--ringway.limits.maxUnsentBytes=32768",
+            "--ringway.limits.maxAcceptQueue=3",
+            "--ringway.limits.flushTimeout=4s",
+            "--ringway.limits.lingerTimeout=500ms",
+            "--ringway.limits.maxLingerBytes=0",
             "--ringway.limits.maxStorePairs=5",
             "--ringway.limits.maxStoreBytes=6000",
         ]);
-        assert_eq!(reactor(&own).unwrap().receive_memory, 8 << 20);
+        let shard = reactor(&own).unwrap();
+        assert_eq!(shard.receive_memory, 8 << 20);
+        assert_eq!((shard.inbox_limit, shard.send_limit), (16 << 10, 32 << 10));
+        assert_eq!((shard.accept_queue_limit, shard.linger_bytes), (3, 0));
+        let times = (shard.flush_timeout, shard.linger_time);
+        assert_eq!(times, (Duration::from_secs(4), Duration::from_millis(500)));
         let store = store_limits(&own);
         assert_eq!((store.pairs, store.bytes), (5, 6000));
     }

@@ -77,10 +77,8 @@ impl BasicAuth {
                 }
             }
         }
-        let stand_in = users
-            .iter()
-            .find(|(_, hash)| hash.is_usable())
-            .or(users.first());
+        // The dearest, so that no user takes longer than one who does not exist.
+        let stand_in = users.iter().max_by_key(|(_, hash)| hash.cost());
         let Some((_, stand_in)) = stand_in.cloned() else {
             let field = if config.users_file.is_empty() {
                 "users"
@@ -209,4 +207,38 @@ fn challenge(realm: &str) -> Box<str> {
     };
     let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
     format!("Basic realm=\"{quoted}\"").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn who_does_not_exist_costs_what_the_dearest_hash_costs() {
+        let hashes = [
+            "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "b:$2y$05$abcdefghijklmnopqrstuuU2K5R7qLTyTMXPlRa2ZVcGQmqG8JQiq",
+            "c:none",
+            "d:$apr1$abcdefgh$5VEbMkemELfbhC5ck.U.z1",
+            "e:$2y$08$abcdefghijklmnopqrstuuU2K5R7qLTyTMXPlRa2ZVcGQmqG8JQiq",
+        ];
+        for (dearest, of) in [("e", 5), ("b", 4), ("a", 1)] {
+            let config = config::BasicAuth {
+                users: Secret::new(hashes[..of].iter().map(|&user| user.into()).collect()),
+                ..config::BasicAuth::default()
+            };
+            let auth = BasicAuth::compile(&config, &mut |_| unreachable!()).expect("good users");
+            let (_, hash) = auth
+                .users
+                .iter()
+                .find(|(name, _)| **name == *dearest)
+                .expect("listed");
+            assert!(
+                Arc::ptr_eq(hash, &auth.stand_in),
+                "{dearest} of {of}: {:?}",
+                auth.stand_in
+            );
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! PROXY protocol headers against a reader of `proxy-protocol.txt`, and whether anything behind a header counts.
 
-use ringway::exchange::proxy_protocol::{Parsed, parse};
+use ringway::exchange::proxy_protocol::{MAX_V2_BYTES, Parsed, parse};
 
 use super::Numbers;
 use crate::reference::proxy_protocol::header;
@@ -33,6 +33,12 @@ pub fn run(data: &[u8]) {
             }
         }
         Ok(Parsed::Absent) | Err(_) => {
+            if let Ok((length, _)) = header(data) {
+                assert!(
+                    length > MAX_V2_BYTES,
+                    "the specification reads {length} bytes"
+                );
+            }
             // More bytes change nothing, and fewer only that they are too few.
             let more = [data, b"\r\n\r\n"].concat();
             assert_eq!(parse(&more), parsed);
@@ -45,6 +51,7 @@ pub fn run(data: &[u8]) {
             }
         }
         Ok(Parsed::Incomplete) => {
+            assert!(header(data).is_err(), "the specification reads a header");
             for length in numbers.prefixes(data.len()) {
                 assert_eq!(parse(&data[..length]), parsed);
             }

@@ -233,6 +233,18 @@ schema! {
         pub max_held_memory_bytes: i64 = "maxHeldMemoryBytes" [default 1 << 30] [min 0];
         /// Bytes of received data that wait in each shard to be sent on.
         pub max_receive_memory_bytes: i64 = "maxReceiveMemoryBytes" [default 256 << 20] [min 4194304];
+        /// Bytes that wait unread on one connection before receiving pauses.
+        pub max_unread_bytes: u32 = "maxUnreadBytes" [default 64 << 10] [min 16384];
+        /// Bytes that wait on one connection to be sent before whoever brings more waits.
+        pub max_unsent_bytes: u32 = "maxUnsentBytes" [default 64 << 10] [min 16384];
+        /// Accepted connections per shard that nobody has looked at yet before accepting pauses.
+        pub max_accept_queue: u32 = "maxAcceptQueue" [default 1024] [min 1];
+        /// How long what is queued may take to leave when a connection closes.
+        pub flush_timeout: GoDuration = "flushTimeout" [default GoDuration::from_secs(10)] [min 0];
+        /// How long input is discarded behind a refusal, so that the client can read it.
+        pub linger_timeout: GoDuration = "lingerTimeout" [default GoDuration::from_secs(2)] [min 0];
+        /// Bytes of such input.
+        pub max_linger_bytes: u32 = "maxLingerBytes" [default 1 << 20];
         /// Pairs below the root of a key-value store.
         pub max_store_pairs: u32 = "maxStorePairs" [default 10_000_000];
         /// Bytes of all these keys and values.
