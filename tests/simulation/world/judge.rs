@@ -1,8 +1,10 @@
 //! What a client makes of the responses that it gets: whose each is, and whether there is a reason for it. Not
 //! for: reading them (`client`).
 
+use ringway::io::Fault;
+
 use super::client::Talk;
-use super::draft::{BUFFERED, Route, shown_status};
+use super::draft::{BUFFERED, ORIGINS, Route, Server, shown_status};
 use super::message::{Head, Trouble};
 use super::origin::{PAGE, RESPONSE, SURPLUS};
 use super::scenario::{Ask, Body, Break, Credentials, OriginPlan};
@@ -25,7 +27,6 @@ impl Talk {
             ask.cut.is_some()
                 || ask.answer.cut.is_some()
                 || ask.answer.page.cut.is_some()
-                || ask.answer.garbage
                 || ask.answer.surplus
         });
         // An origin that resets an idle connection may meet the response that is still on its way.
@@ -153,25 +154,49 @@ impl Talk {
             let limits = |route: &Route| route.around == super::draft::Around::Limit;
             len > BUFFERED && route(&|at| at.is_some_and(limits))
         };
-        let net = book.scenario.net.rates.are_harmful();
+        let origins = &book.scenario.origins;
+        let cut = ask.cut.map(|(_, how)| how);
         match status {
-            400 => ask.cut.is_some(),
+            400 => cut == Some(Break::End),
             401 => {
                 let asks = |route: &Route| route.around.asks_for_password();
                 ask.credentials != Credentials::Good && route(&|at| at.is_some_and(asks))
             }
-            // A client that reads slowly learns late that its body is wanted.
-            408 if !self.plan().slow.is_zero() => true,
-            408 => ask.cut.is_some() || book.scenario.origins.iter().any(|origin| origin.babbles),
+            // Or an origin has said so of its own accord.
+            408 => cut == Some(Break::Silence) || origins.iter().any(|origin| origin.babbles),
             200 => book.scenario.asks.iter().any(|ask| ask.answer.surplus),
             404 => route(&|at| at.is_none()),
             413 => limited(ask.body.len()),
             500 => limited(ask.answer.body.len()),
             503 => route(&|at| at.is_some_and(|route| route.service.is_dead())),
-            502 => !book.scenario.calm,
-            504 => net,
+            502 => self.may_lose_origin(n),
+            504 => book.scenario.net.rates.get(Fault::SilentConnect) > 0,
             _ => false,
         }
+    }
+
+    /// Whether an origin may not be reached by ask `n`, or not be understood.
+    fn may_lose_origin(&self, n: usize) -> bool {
+        let (_, ask) = self.ask(n);
+        let scenario = &self.book.scenario;
+        // A name may have gone out of use before it was resolved.
+        let is_unsure = |server: &Server| {
+            let lookup = &scenario.lookups[server.origin];
+            let fails = lookup.fails || lookup.stale || !lookup.delay.is_zero();
+            server.origin == ORIGINS || server.named && fails
+        };
+        let unsure = |route: Option<&Route>| {
+            route.is_some_and(|route| route.service.servers.iter().any(is_unsure))
+        };
+        scenario.net.rates.are_harmful()
+            || ask.answer.cut.is_some()
+            || ask.answer.garbage
+            || scenario.asks.iter().any(|ask| ask.answer.surplus)
+            || scenario
+                .origins
+                .iter()
+                .any(|origin| origin.idle.is_some() || origin.closed.is_some())
+            || !scenario.calm && self.book.possible(self.step_of(n), ask.router, unsure)
     }
 
     pub(super) fn judge_len(&self, n: usize, verdict: &Verdict, len: Option<usize>) {
