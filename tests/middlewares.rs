@@ -4,7 +4,7 @@
 mod support;
 
 use support::client::{Client, Response};
-use support::origin::{Origin, answering};
+use support::origin::{Origin, answering, origin};
 use support::proxy::{Proxy, proxy};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Origin: 1\r\n\r\nok";
@@ -204,6 +204,51 @@ fn an_error_response_becomes_the_page_of_another_service() {
     let expected = "GET /e?s=503&o=500&u=http%3A%2F%2Fa.test%2Fx%3Fy%3D1 HTTP/1.1";
     assert_eq!(first_line(&pages, 0), expected);
     assert!(pages.seen()[0].head.contains("X-A: 1\r\n"));
+}
+
+/// A proxy that replaces 401 by a page for requests without a password, and gives clients 300 ms to send.
+fn with_page_for_401(pages: &Origin) -> Proxy {
+    let yaml = format!(
+        "http:\n  routers: {{r: {{rule: \"PathPrefix(`/`)\", service: p, middlewares: [e, a]}}}}\n  \
+         middlewares:\n    e: {{errors: {{status: ['401'], service: p, query: /page}}}}\n    \
+         a: {{basicAuth: {{users: ['u:{{SHA}}GpHWL3ymc5liWkNopqtdSjuqYHM=']}}}}\n  \
+         services:\n    p: {{loadBalancer: {{servers: [{{url: \"{}\"}}]}}}}\n",
+        pages.url()
+    );
+    support::proxy::builder()
+        .entry_point(|entry_point| {
+            entry_point.transport.responding_timeouts.read_timeout =
+                ringway::config::duration::GoDuration::from_millis(300);
+        })
+        .start(&yaml)
+}
+
+#[test]
+fn a_page_does_not_end_the_time_that_a_client_has_for_its_body() {
+    let pages = answering(OK);
+    let proxy = with_page_for_401(&pages);
+    let mut client = Client::connect(proxy.addr);
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhal");
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (401, "ok"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn interim_responses_of_a_page_do_not_reach_clients_of_http_1_0() {
+    let pages = origin(|peer| {
+        while peer.request().is_some() {
+            peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+            peer.send(OK);
+        }
+    });
+    let proxy = with_page_for_401(&pages);
+    for (version, first) in [("1.0", "401"), ("1.1", "103")] {
+        let mut client = Client::connect(proxy.addr);
+        client.send(format!("GET / HTTP/{version}\r\nHost: a.test\r\n\r\n"));
+        let head = client.head();
+        assert!(head.contains(&format!(" {first} ")), "{version}: {head}");
+    }
 }
 
 #[test]

@@ -87,6 +87,8 @@ impl Exchange<'_> {
         let Ok(mut page) = RequestHead::build(Method::Get, self.bytes, authority) else {
             return self.fail(Cause::Internal);
         };
+        // Interim responses go to the client, whose version decides whether it can read them.
+        page.version = original.version;
         errors.copy_fields(&original.fields, &mut page.fields);
         *self.request = page;
         // The page's request has no body; the client's may still be unread, and must stay known as such.
@@ -96,6 +98,8 @@ impl Exchange<'_> {
         let result = self.forward(snapshot, pages).await;
         self.request_body = body;
         self.request_read = read;
+        // The page's request was complete at once, which ended the time of a client that still sends.
+        self.restart_sending_time();
         *self.request = original;
         let reply = match result {
             Ok(Reply::Tunnel) => self.fail(Cause::Internal),

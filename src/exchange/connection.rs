@@ -269,7 +269,8 @@ impl Exchange<'_> {
         self.begin_reading_time();
     }
 
-    /// The client's time for sending begins anew: nobody read its body while a server was connected to.
+    /// The client's time for sending begins anew: nobody read its body while a server was connected to, or a
+    /// page asked for.
     pub(crate) fn restart_sending_time(&mut self) {
         if !self.request_read {
             self.downstream

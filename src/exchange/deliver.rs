@@ -40,7 +40,9 @@ impl Exchange<'_> {
         if !matches!(reply, Reply::Tunnel) {
             self.drain_request().await;
         }
-        if matches!(reply, Reply::Fixed(_)) && !self.request_read {
+        // A page may stand for the answer to a request whose body no server was sent.
+        let is_unsent = !matches!(self.request_body, RequestBody::Taken);
+        if !self.request_read && (is_unsent || matches!(reply, Reply::Fixed(_))) {
             // What is left of the request is not waited for. Its time may be over, which is no reason for silence.
             self.begin_reading_time();
         }

@@ -45,7 +45,7 @@ mod worker;
 pub use connection::limit;
 pub use local::{ExchangeStats, Local, LocalSettings};
 pub use names::{Names, Resolution};
-pub use offload::{MAX_QUEUED_JOBS, Offload, OffloadPool, Overloaded};
+pub use offload::{Jobs, MAX_QUEUED_JOBS, Offload, OffloadPool, Overloaded};
 pub use settings::{EntryPointSettings, ProxyProtocol};
 pub use view::{SnapshotReturn, View};
 pub use worker::{MAX_ENTRY_POINTS, MAX_WAITING_WORKERS, MAX_WORKERS, run_workers, tag_of};

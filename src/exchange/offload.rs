@@ -22,9 +22,13 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The pool's front, one per process; shards hold clones.
 #[derive(Clone)]
 pub struct OffloadPool {
-    /// `None`: jobs run where they are asked for.
-    jobs: Option<Sender<Job>>,
+    jobs: Sender<Job>,
+    /// Told of each job, where no thread waits for it.
+    told: Option<Notifier>,
 }
+
+/// The jobs of a pool without threads: whoever holds this runs them.
+pub struct Jobs(Receiver<Job>);
 
 /// The pool has as many jobs waiting as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +64,34 @@ impl OffloadPool {
                 .name(format!("offload-{n}"))
                 .spawn(move || queue.iter().for_each(|job| job()))?;
         }
-        Ok(Self { jobs: Some(jobs) })
+        Ok(Self { jobs, told: None })
     }
 
-    /// A pool without threads: each job runs at once, where it is asked for. For simulations, which have
-    /// one thread.
-    pub fn without_threads() -> Self {
-        Self { jobs: None }
+    /// A pool without threads: jobs wait until whoever holds them runs them, and `told` is notified of each.
+    /// For simulations, which have one thread.
+    pub fn without_threads(told: Notifier) -> (Self, Jobs) {
+        let (jobs, queue) = bounded::<Job>(MAX_QUEUED_JOBS);
+        let told = Some(told);
+        (Self { jobs, told }, Jobs(queue))
+    }
+}
+
+impl Jobs {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Runs the one that waits longest, if one does.
+    pub fn run_next(&self) {
+        if let Ok(job) = self.0.try_recv() {
+            job();
+        }
     }
 }
 
@@ -89,9 +114,6 @@ impl Offload {
         &self,
         job: impl FnOnce() -> bool + Send + 'static,
     ) -> Result<bool, Overloaded> {
-        let Some(jobs) = &self.pool.jobs else {
-            return Ok(job());
-        };
         let id = {
             let mut waiting = self.waiting.borrow_mut();
             waiting.next += 1;
@@ -105,8 +127,12 @@ impl Offload {
                 notifier.notify();
             }
         });
-        match jobs.try_send(job) {
-            Ok(()) => {}
+        match self.pool.jobs.try_send(job) {
+            Ok(()) => {
+                if let Some(told) = &self.pool.told {
+                    told.notify();
+                }
+            }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Overloaded),
         }
         self.waiting

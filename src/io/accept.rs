@@ -143,6 +143,12 @@ impl Listener {
             .then(|| Token::new(Kind::Accept, key, self.sequence))
     }
 
+    /// Forgets its accept, as it never should.
+    #[cfg(test)]
+    pub(super) fn disarm(&mut self) {
+        self.armed = false;
+    }
+
     /// Not accepting for a while, or for good.
     pub(super) fn is_pausing(&self) -> bool {
         self.timer.is_some() || self.closing

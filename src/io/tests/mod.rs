@@ -1,6 +1,7 @@
 //! Behaviour of the whole reactor. Bodies that take a [`Handle`] run on the ring, on epoll and, with many
 //! seeds, in the simulator; what concerns the kernel or threads runs on the first two.
 
+mod audit;
 mod everywhere;
 mod kernel;
 mod speed;

@@ -3,12 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::draft::{ATTEMPTS, Around, Labels, Route, Server, Target, USER};
 use super::gate::Gate;
-use super::history::{ATTEMPTS, Around, History, Labels};
+use super::history::{History, Step};
 use super::message::Head;
-use super::scenario::{Ask, Flaw, Scenario};
+use super::scenario::{Ask, Credentials, Flaw, Scenario};
 
 /// Requests that a pooled connection lost may be sent twice per attempt.
 const SENDS_PER_ATTEMPT: u32 = 2;
@@ -31,7 +33,12 @@ pub struct Book {
     pub refused: Cell<u64>,
     /// Tunnels that came about.
     pub tunnels: Cell<u64>,
-    seen: RefCell<Vec<u32>>,
+    /// How often origins got each ask's request, and requests for a page in place of its answer.
+    seen: RefCell<Vec<[u32; 2]>>,
+    /// Who has sent each ask, as the proxy should tell it.
+    senders: RefCell<Vec<Option<IpAddr>>>,
+    /// Connections of clients that have said whom they are from.
+    pub introduced: Cell<u32>,
     shifted: RefCell<BTreeSet<usize>>,
     violations: RefCell<Vec<String>>,
 }
@@ -46,7 +53,9 @@ impl Book {
             answered: Cell::default(),
             refused: Cell::default(),
             tunnels: Cell::default(),
-            seen: RefCell::new(vec![0; scenario.asks.len()]),
+            seen: RefCell::new(vec![[0; 2]; scenario.asks.len()]),
+            senders: RefCell::new(vec![None; scenario.asks.len()]),
+            introduced: Cell::default(),
             shifted: RefCell::default(),
             violations: RefCell::default(),
             scenario,
@@ -64,15 +73,19 @@ impl Book {
         self.violations.borrow().clone()
     }
 
-    /// The ask whose request an origin got, and how often it has come by now.
-    pub fn arrives(&self, head: &Head) -> Option<(usize, u32)> {
-        let ids: Vec<&(String, String)> = head
-            .fields
-            .iter()
-            .filter(|(name, _)| name == "x-id")
-            .collect();
-        let id = match ids[..] {
-            [(_, id)] => id
+    /// An ask is sent, by whom the proxy should tell.
+    pub fn sends(&self, id: usize, sender: IpAddr) {
+        let sender = match self.scenario.flaw {
+            Some(Flaw::WrongSender) => [192, 0, 2, 1].into(),
+            _ => sender,
+        };
+        self.senders.borrow_mut()[id] = Some(sender);
+    }
+
+    /// The ask whose request origin `number` got.
+    pub fn arrives(&self, head: &Head, number: usize) -> Option<Arrival> {
+        let id = match head.all("x-id")[..] {
+            [id] => id
                 .parse()
                 .ok()
                 .filter(|&id: &usize| id < self.scenario.asks.len()),
@@ -90,42 +103,117 @@ impl Book {
             middleware: head.get("x-middleware").unwrap_or_default().into(),
             service: head.line.split('/').nth(1).unwrap_or_default().into(),
         };
-        let around = self.around_of(ask.router, &labels);
-        let Some(around) = around else {
+        let steps = &self.history.steps[self.scenario.first_step..=self.step.get()];
+        let Some(met) = met(steps, ask.router, &labels) else {
             self.violate(format!(
                 "request {id} met parts of several configurations: {labels:?}"
             ));
             return None;
         };
-        let want = format!(
-            "{} /{}/r{}/{id} HTTP/1.1",
-            ask.method, labels.service, ask.router
-        );
-        if head.line != want {
-            self.violate(format!("an origin got {:?} instead of {want:?}", head.line));
+        self.check_sender(id, head);
+        self.check_credentials(id, met.route.around, head);
+        if !self.may_serve(&met.service.servers, number) {
+            self.violate(format!(
+                "request {id} met origin {number}, which is none of {:?}",
+                met.service
+            ));
         }
+        let page = if met.is_page {
+            Some(self.asked_page(id, head)?)
+        } else {
+            let want = format!(
+                "{} /{}/r{}/{id} HTTP/1.1",
+                ask.method, labels.service, ask.router
+            );
+            if head.line != want {
+                self.violate(format!("an origin got {:?} instead of {want:?}", head.line));
+            }
+            None
+        };
         let mut seen = self.seen.borrow_mut();
-        seen[id] += if self.scenario.flaw == Some(Flaw::SentTwice) {
+        let seen = &mut seen[id][usize::from(met.is_page)];
+        *seen += if self.scenario.flaw == Some(Flaw::SentTwice) {
             2
         } else {
             1
         };
-        let most = allowed(ask, around);
-        if seen[id] > most {
+        let (around, most) = match met.is_page {
+            // A page is asked for once, and that is safe.
+            true => (met.route.around, SENDS_PER_ATTEMPT),
+            false => (met.route.around, allowed(ask, met.route.around)),
+        };
+        if *seen > most {
             self.violate(format!(
-                "request {id} was sent {} times, {around:?} allows {most}",
-                seen[id]
+                "request {id} was sent {seen} times, {around:?} allows {most}"
             ));
         }
-        Some((id, seen[id]))
+        let time = *seen;
+        Some(Arrival { id, time, page })
     }
 
-    /// What the router does around, if these labels belong together in some configuration until now.
-    fn around_of(&self, router: usize, labels: &Labels) -> Option<Around> {
-        let steps = &self.history.steps[self.scenario.first_step..=self.step.get()];
-        steps.iter().rev().find_map(|step| {
-            let (known, around, _) = step.router(router)?;
-            (known == labels).then_some(*around)
+    /// The status whose page is asked for in place of an ask's answer.
+    fn asked_page(&self, id: usize, head: &Head) -> Option<u16> {
+        let ask = &self.scenario.asks[id];
+        let status = head
+            .line
+            .split('/')
+            .nth(2)
+            .and_then(|status| status.parse().ok());
+        let want = format!(
+            "/{}/http%3A%2F%2Fa.test%2Fr{}%2F{id} HTTP/1.1",
+            status.unwrap_or(0),
+            ask.router
+        );
+        if !head.line.starts_with("GET /") || !head.line.ends_with(&want) {
+            self.violate(format!(
+                "an origin got {:?} instead of a request for {want:?}",
+                head.line
+            ));
+        }
+        status
+    }
+
+    /// The proxy must tell who the client is, and nothing else that a client says of itself.
+    fn check_sender(&self, id: usize, head: &Head) {
+        let Some(sender) = self.senders.borrow()[id] else {
+            return self.violate(format!("request {id} was not sent yet"));
+        };
+        for name in ["x-forwarded-for", "x-real-ip"] {
+            let told = head.all(name);
+            if told != [sender.to_string()] {
+                self.violate(format!(
+                    "the {name} of request {id} from {sender} is {told:?}"
+                ));
+            }
+        }
+    }
+
+    /// Who has no password does not pass; whoever passes is known by name, and the password is not handed on.
+    fn check_credentials(&self, id: usize, around: Around, head: &Head) {
+        let credentials = match self.scenario.flaw {
+            Some(Flaw::OpenDoor) if around.asks_for_password() => Credentials::None,
+            _ => self.scenario.asks[id].credentials,
+        };
+        let (user, secret) = match around.asks_for_password() {
+            true if !credentials.are_good() => {
+                return self.violate(format!("request {id} passed with {credentials:?}"));
+            }
+            true => (Some(USER), None),
+            false => (None, credentials.text()),
+        };
+        if head.get("x-user") != user || head.get("authorization") != secret {
+            self.violate(format!(
+                "request {id} with {credentials:?} arrives behind {around:?} as {head:?}"
+            ));
+        }
+    }
+
+    /// Whether an origin is one of these servers, by its address or by what its name resolved to.
+    fn may_serve(&self, servers: &[Server], number: usize) -> bool {
+        servers.iter().any(|server| {
+            let lookup = &self.scenario.lookups[server.origin];
+            let moved = server.named && lookup.moves.is_some_and(|(_, to)| to == number);
+            server.weight > 0 && (server.origin == number || moved)
         })
     }
 
@@ -134,18 +222,15 @@ impl Book {
         &self,
         from: usize,
         router: usize,
-        holds: impl Fn(Option<Around>, &[usize]) -> bool,
+        holds: impl Fn(Option<&Route>) -> bool,
     ) -> bool {
         let steps = &self.history.steps[from..=self.step.get()];
-        steps.iter().any(|step| match step.router(router) {
-            Some((_, around, servers)) => holds(Some(*around), servers),
-            None => holds(None, &[]),
-        })
+        steps.iter().any(|step| holds(step.router(router)))
     }
 
     /// Checks that an origin's response met the configuration that its request had met, and that this was in
-    /// force after the request was made.
-    pub fn check_labels(&self, id: usize, from: usize, head: &Head) {
+    /// force after the request was made. What its route does around, if all is well.
+    pub fn check_labels(&self, id: usize, from: usize, head: &Head) -> Option<Around> {
         let field = |name| head.get(name).unwrap_or_default();
         let seen = field("x-seen");
         let back = format!("{};{};", field("x-router-back"), field("x-middleware-back"));
@@ -161,12 +246,28 @@ impl Book {
         };
         let router = self.scenario.asks[id].router;
         let steps = &self.history.steps[from..=self.step.get()];
-        if !steps.iter().any(|step| {
-            step.router(router)
-                .is_some_and(|(known, ..)| *known == labels)
-        }) {
+        let met = met(steps, router, &labels);
+        if met.is_none() {
             self.violate(format!(
                 "request {id} met {labels:?}, which was not in force while it ran"
+            ));
+        }
+        met.map(|met| met.route.around)
+    }
+
+    /// Checks the same of a response of the proxy's own: it passes its route's middlewares, or met no route.
+    pub fn check_own_labels(&self, id: usize, from: usize, head: &Head) {
+        let (router, middleware) = (head.get("x-router-back"), head.get("x-middleware-back"));
+        let is_met = |route: Option<&Route>| match (router, middleware) {
+            (None, None) => true,
+            (Some(router), Some(middleware)) => {
+                route.is_some_and(|route| route.router == router && route.middleware == middleware)
+            }
+            _ => false,
+        };
+        if !self.possible(from, self.scenario.asks[id].router, is_met) {
+            self.violate(format!(
+                "the proxy's own response to request {id} met {router:?} and {middleware:?}"
             ));
         }
     }
@@ -185,8 +286,46 @@ impl Book {
 
     /// How often an ask's request reached an origin.
     pub fn times_seen(&self, id: usize) -> u32 {
-        self.seen.borrow()[id]
+        self.seen.borrow()[id][0]
     }
+
+    /// How often a page was asked for in place of its answer.
+    pub fn times_page_seen(&self, id: usize) -> u32 {
+        self.seen.borrow()[id][1]
+    }
+}
+
+/// A request that an origin got.
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    /// Whose it is.
+    pub id: usize,
+    /// How often it has come by now.
+    pub time: u32,
+    /// A page is asked for, in place of an answer of this status.
+    pub page: Option<u16>,
+}
+
+/// What a request has met.
+struct Met<'a> {
+    route: &'a Route,
+    service: &'a Target,
+    /// The service is the one with error pages.
+    is_page: bool,
+}
+
+/// What a request to a router has met, if its labels belong together in one of some configurations.
+fn met<'a>(steps: &'a [Step], router: usize, labels: &Labels) -> Option<Met<'a>> {
+    steps.iter().rev().find_map(|step| {
+        let route = step.router(router)?;
+        let is_page = route.around.replaces_errors() && route.is_met(labels, &step.pages);
+        let service = if is_page { &step.pages } else { &route.service };
+        route.is_met(labels, service).then_some(Met {
+            route,
+            service,
+            is_page,
+        })
+    })
 }
 
 /// How often a request may reach origins.
@@ -194,7 +333,7 @@ fn allowed(ask: &Ask, around: Around) -> u32 {
     let idempotent = ask.method != "POST";
     let attempts = match around {
         Around::RetryAll => ATTEMPTS,
-        Around::Retry if idempotent => ATTEMPTS,
+        Around::Retry | Around::RetryErrors if idempotent => ATTEMPTS,
         _ => 1,
     };
     let safe = matches!(ask.method, "GET" | "HEAD") || ask.keyed;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -12,13 +12,14 @@ use ringway::io::{Address, Handle, Stream};
 
 use super::book::Book;
 use super::gate::Gate;
-use super::history::{Around, BUFFERED};
 use super::message::{Framing, Head, Reader, Trouble, content, encode, queue};
-use super::origin::{RESPONSE, SURPLUS, TUNNEL, client_framing, expected_len};
-use super::scenario::{Ask, Body, Break, ClientPlan, Ending, Flaw, OriginPlan};
+use super::origin::{TUNNEL, client_framing};
+use super::scenario::{Ask, Body, Break, ClientPlan, Ending, Flaw, Garbage};
 
 /// Longest wait for an answer: three attempts of dialling and of origins that went silent.
 const PATIENCE: Duration = Duration::from_secs(500);
+/// Pause within a PROXY header.
+const SPLIT_PAUSE: Duration = Duration::from_millis(5);
 /// How long a client waits for the word to send its body.
 const EXPECTATION: Duration = Duration::from_millis(400);
 
@@ -46,14 +47,20 @@ pub async fn run(io: Handle, book: Rc<Book>, number: usize, proxy: SocketAddr) {
     book.clients.set(book.clients.get() - 1);
 }
 
-async fn speak_garbage(io: &Handle, book: &Book, proxy: SocketAddr, garbage: &[u8]) {
+async fn speak_garbage(io: &Handle, book: &Book, proxy: SocketAddr, garbage: &Garbage) {
     let Ok(stream) = io.connect(&Address::Inet(proxy)).await else {
         return;
     };
-    queue(&stream, garbage);
+    queue(&stream, &garbage.bytes);
+    if garbage.ends {
+        stream.shutdown_write();
+    }
     let mut reader = Reader::default();
     let listen = async {
         match reader.head(&stream).await {
+            Ok(head) if garbage.unanswered => {
+                book.violate(format!("a broken PROXY header is answered {head:?}"));
+            }
             Ok(head) if head.status().is_some_and(|status| status >= 400) => {
                 let framing = head.framing(true).unwrap_or(Framing::UntilClose);
                 let _ = reader.skip(&stream, framing).await;
@@ -81,14 +88,16 @@ async fn expect_end(book: &Book, stream: &Stream, reader: &mut Reader, what: &st
 }
 
 /// One connection of a client.
-struct Talk {
+pub(super) struct Talk {
     io: Handle,
-    book: Rc<Book>,
+    pub(super) book: Rc<Book>,
     number: usize,
     stream: Stream,
     state: Gate<State>,
     /// The configuration in force when an ask was begun.
     steps: RefCell<Vec<usize>>,
+    /// Which connection this is, for those that tell an address.
+    introduced: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -118,7 +127,10 @@ enum After {
 impl Talk {
     fn new(io: &Handle, book: &Rc<Book>, stream: Stream, number: usize) -> Rc<Talk> {
         let asks = book.scenario.clients[number].asks.len();
+        let introduced = book.introduced.get() + 1;
+        book.introduced.set(introduced);
         Rc::new(Talk {
+            introduced,
             io: io.clone(),
             book: book.clone(),
             number,
@@ -128,11 +140,46 @@ impl Talk {
         })
     }
 
-    fn plan(&self) -> &ClientPlan {
+    pub(super) fn plan(&self) -> &ClientPlan {
         &self.book.scenario.clients[self.number]
     }
 
-    fn ask(&self, n: usize) -> (usize, &Ask) {
+    /// The configuration in force when ask `n` was begun.
+    pub(super) fn step_of(&self, n: usize) -> usize {
+        self.steps.borrow()[n]
+    }
+
+    /// Whether the client has broken off.
+    pub(super) fn has_reset(&self) -> bool {
+        self.state.get().reset
+    }
+
+    /// Whom the proxy should take for the sender.
+    fn sender(&self) -> IpAddr {
+        let told = self.plan().introduction.address(self.introduced);
+        let believed = self.book.scenario.introduces == Some(true);
+        told.filter(|_| believed)
+            .unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Says whom the connection is from, where the plan has it so; false if that failed.
+    async fn introduce(&self) -> bool {
+        let (first, rest) = self.plan().introduction.bytes(self.introduced);
+        if first.is_empty() && rest.is_empty() {
+            return true;
+        }
+        if !first.is_empty() && !self.send(&first, usize::MAX).await {
+            return false;
+        }
+        if !first.is_empty() {
+            self.io.sleep(SPLIT_PAUSE).await;
+        }
+        // What follows may come in one piece with a request.
+        queue(&self.stream, &rest);
+        true
+    }
+
+    pub(super) fn ask(&self, n: usize) -> (usize, &Ask) {
         let id = self.plan().asks[n];
         (id, &self.book.scenario.asks[id])
     }
@@ -188,6 +235,9 @@ impl Talk {
 
     async fn write(&self, first: usize) {
         let depth = self.plan().depth;
+        if !self.introduce().await {
+            return;
+        }
         for n in first..self.plan().asks.len() {
             self.state
                 .until(|state| state.stop || n < state.answered + depth)
@@ -198,6 +248,7 @@ impl Talk {
             self.steps.borrow_mut()[n] = self.book.step.get();
             self.update(|state| state.begun = n + 1);
             let (id, ask) = self.ask(n);
+            self.book.sends(id, self.sender());
             let (head, mut body) = (request(id, ask), Vec::new());
             encode(ask.body, id as u64, &mut body);
             if self.book.scenario.flaw == Some(Flaw::AnsweredTwice) {
@@ -357,28 +408,22 @@ impl Talk {
             return After::End;
         };
         let framing = client_framing(ask, status, framing);
-        let own = head.get("x-id").is_none_or(|from| from == SURPLUS);
-        let shifted = self.is_shifted(id, &head);
-        if own {
-            self.judge_own(n, status);
-        } else if !shifted {
-            self.judge(n, status, &head);
-        }
-        let result = match framing {
-            None => Ok(None),
-            Some(framing) if own || shifted => self
+        let verdict = self.judge(n, status, &head);
+        let result = match (framing, verdict.owner) {
+            (None, _) => Ok(None),
+            (Some(framing), None) => self
                 .patiently("a page", reader.skip(&self.stream, framing))
                 .await
                 .map(|_| None),
-            Some(framing) => {
-                let body = reader.body(&self.stream, framing, RESPONSE + id as u64);
+            (Some(framing), Some(owner)) => {
+                let body = reader.body(&self.stream, framing, owner);
                 self.patiently(&format!("the body of response {id}"), body)
                     .await
                     .map(Some)
             }
         };
         match result {
-            Ok(len) => self.judge_len(id, ask, len, status),
+            Ok(len) => self.judge_len(n, &verdict, len),
             Err(Trouble::Wrong(what)) => {
                 self.book
                     .violate(format!("the response to request {id}: {what}"));
@@ -400,36 +445,18 @@ impl Talk {
         After::Next
     }
 
-    /// A response did not come, or not whole.
-    fn missing(&self, id: usize, trouble: &Trouble) {
-        let scenario = &self.book.scenario;
-        let cuts = self.plan().asks.iter().any(|&id| {
-            let ask = &scenario.asks[id];
-            ask.cut.is_some()
-                || ask.answer.cut.is_some()
-                || ask.answer.garbage
-                || ask.answer.surplus
-        });
-        // An origin that resets an idle connection may meet the response that is still on its way.
-        let resets = |origin: &OriginPlan| origin.reset && origin.idle.is_some();
-        let cuts = cuts || scenario.origins.iter().any(resets);
-        if !cuts && !scenario.net.rates.are_harmful() && !self.state.get().reset {
-            self.book
-                .violate(format!("request {id} has no whole response: {trouble:?}"));
-        }
-    }
-
-    /// Whether a message is another ask's, and could not be told from this one's.
-    fn is_shifted(&self, id: usize, head: &Head) -> bool {
-        head.get("x-id") != Some(&id.to_string()) && self.book.is_shifted(head)
-    }
-
     fn interim(&self, n: usize, head: &Head) {
         let (id, ask) = self.ask(n);
         let known = match head.status() {
             Some(100) => ask.expects,
             Some(103) if self.is_shifted(id, head) => true,
-            Some(103) => head.get("x-id") == Some(&id.to_string()) && ask.answer.interim > 0,
+            Some(103) => {
+                let planned = match head.get("x-page") {
+                    None => ask.answer.interim,
+                    Some(_) => ask.answer.page.interim,
+                };
+                head.get("x-id") == Some(&id.to_string()) && planned > 0
+            }
             _ => false,
         };
         if !known || ask.old {
@@ -438,71 +465,6 @@ impl Talk {
             ));
         }
         self.update(|state| state.wanted = n + 1);
-    }
-
-    /// A response of an origin.
-    fn judge(&self, n: usize, status: u16, head: &Head) {
-        let (id, ask) = self.ask(n);
-        let book = &self.book;
-        if head.get("x-id") != Some(&id.to_string()) {
-            return book.violate(format!("request {id} has another's response: {head:?}"));
-        }
-        if status != ask.answer.status && (status != 503 || ask.answer.failures == 0) {
-            book.violate(format!(
-                "request {id} is answered {status}, its origin said {}",
-                ask.answer.status
-            ));
-        }
-        book.check_labels(id, self.steps.borrow()[n], head);
-        if book.times_seen(id) == 0 {
-            book.violate(format!(
-                "request {id} is answered, and no origin has seen it"
-            ));
-        }
-    }
-
-    /// A response of the proxy itself.
-    fn judge_own(&self, n: usize, status: u16) {
-        let (id, ask) = self.ask(n);
-        let book = &self.book;
-        let from = self.steps.borrow()[n];
-        let route = |holds: &dyn Fn(Option<Around>, &[usize]) -> bool| {
-            book.possible(from, ask.router, holds)
-        };
-        let limited =
-            |len: usize| len > BUFFERED && route(&|around, _| around == Some(Around::Limit));
-        let net = book.scenario.net.rates.are_harmful();
-        let allowed = match status {
-            400 => ask.cut.is_some(),
-            // A client that reads slowly learns late that its body is wanted.
-            408 if !self.plan().slow.is_zero() => true,
-            408 => ask.cut.is_some() || book.scenario.origins.iter().any(|origin| origin.babbles),
-            200 => book.scenario.asks.iter().any(|ask| ask.answer.surplus),
-            404 => route(&|around, _| around.is_none()),
-            413 => limited(ask.body.len()),
-            500 => limited(expected_len(ask)),
-            503 => route(&|around, servers| around.is_some() && servers.is_empty()),
-            502 => !book.scenario.calm,
-            504 => net,
-            _ => false,
-        };
-        if !allowed {
-            book.violate(format!("request {id} is answered {status} by the proxy"));
-        }
-        book.refused.set(book.refused.get() + 1);
-    }
-
-    fn judge_len(&self, id: usize, ask: &Ask, len: Option<usize>, status: u16) {
-        let Some(len) = len else { return };
-        let ends_early = matches!(ask.answer.body, Body::UntilClose(_))
-            && matches!(ask.answer.cut, Some((_, Break::End | Break::Silence)));
-        let wanted = expected_len(ask);
-        if len != wanted && !ends_early {
-            self.book.violate(format!(
-                "the {status} to request {id} has {len} bytes instead of {wanted}"
-            ));
-        }
-        self.book.answered.set(self.book.answered.get() + 1);
     }
 
     /// The protocol was switched.
@@ -547,6 +509,9 @@ fn request(id: usize, ask: &Ask) -> Vec<u8> {
         "{} /r{}/{id} HTTP/{version}\r\nHost: a.test\r\nX-Id: {id}\r\n",
         ask.method, ask.router
     );
+    if let Some(credentials) = ask.credentials.text() {
+        head += &format!("Authorization: {credentials}\r\n");
+    }
     match ask.body {
         Body::Length(len) => head += &format!("Content-Length: {len}\r\n"),
         Body::Chunked(..) => head += "Transfer-Encoding: chunked\r\n",
@@ -555,6 +520,10 @@ fn request(id: usize, ask: &Ask) -> Vec<u8> {
     let fields = [
         (ask.expects, "Expect: 100-continue\r\n"),
         (ask.keyed, "Idempotency-Key: k\r\n"),
+        (
+            ask.spoofs,
+            "X-Forwarded-For: 192.0.2.9\r\nx-real-ip: 192.0.2.9\r\n",
+        ),
         (
             ask.tunnel.is_some(),
             "Upgrade: echo\r\nConnection: Upgrade\r\n",

@@ -60,6 +60,12 @@ impl Head {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The values of a field, line by line.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let lines = self.fields.iter().filter(|(known, _)| known == name);
+        lines.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// Whether the connection ends after this message.
     pub fn closes(&self) -> bool {
         self.get("connection")

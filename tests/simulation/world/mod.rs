@@ -12,8 +12,12 @@
 pub mod book;
 pub mod choices;
 pub mod client;
+pub mod compose;
+pub mod draft;
 pub mod gate;
 pub mod history;
+pub mod introduction;
+pub mod judge;
 pub mod message;
 pub mod origin;
 pub mod proxy;
@@ -31,7 +35,8 @@ use ringway::exchange::{Local, limit, tag_of};
 use ringway::io::{Address, Buffer, Census, FaultCounts, Handle, Reactor, Stream};
 
 use book::Book;
-use history::{History, ORIGINS, origin_address};
+use draft::{ORIGINS, origin_address};
+use history::History;
 use proxy::Proxy;
 use scenario::{Flaw, Scenario};
 
@@ -112,7 +117,7 @@ pub fn run(scenario: Scenario) -> Outcome {
 async fn play(io: Handle, book: Rc<Book>) {
     let end = io.now() + PATIENCE;
     let step = &book.history.steps[book.step.get()];
-    let proxy = Proxy::start(&io, step);
+    let proxy = Proxy::start(&io, &book.scenario, step);
     for number in 0..ORIGINS {
         io.spawn(keep_origin(io.clone(), book.clone(), number));
     }
@@ -187,15 +192,18 @@ async fn leak(
 fn what_is_left(io: &Handle, proxy: &Proxy) -> Option<String> {
     let census = io.census();
     let rest = Census {
-        // Who starts workers, who accepts, and the workers that wait.
-        tasks: 2 + census.waiting_workers,
+        // Who starts workers, who accepts, who does the work of other threads, and the workers that wait.
+        tasks: 3 + census.waiting_workers,
         waiting_workers: census.waiting_workers,
         ..Census::default()
     };
     let active = proxy.local.stats.active.get();
     let in_flight = proxy.local.in_flight();
-    let rests = census == rest && active == 0 && in_flight == 0;
-    (!rests).then(|| format!("{census:?}, {active} requests active, {in_flight} in flight"))
+    let strays = proxy.stray_names();
+    let rests = census == rest && active == 0 && in_flight == 0 && strays == 0;
+    (!rests).then(|| {
+        format!("{census:?}, {active} requests active, {in_flight} in flight, {strays} stray names")
+    })
 }
 
 /// Has an origin listen, but while its plan has it closed, until the end.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ringway::io::{Handle, Stream};
 
-use super::book::Book;
+use super::book::{Arrival, Book};
 use super::message::{Framing, Head, Reader, Trouble, content, encode, queue};
 use super::scenario::{Ask, Body, Break, Flaw, Tunnel};
 
-/// Owners of request bodies are asks; those of response bodies are this much more, those of tunnels that.
+/// Owners of request bodies are asks; those of response bodies are this much more, those of tunnels and pages that.
 pub const RESPONSE: u64 = 1 << 32;
 pub const TUNNEL: u64 = 2 << 32;
+pub const PAGE: u64 = 3 << 32;
 
 /// Whose a response is that nobody asked for.
 pub const SURPLUS: &str = "888888";
@@ -41,15 +42,21 @@ pub async fn serve(io: Handle, book: Rc<Book>, stream: Stream, number: usize) {
                 return stream.close_gracefully();
             }
         };
-        let Some((id, time)) = book.arrives(&head) else {
+        let Some(arrival) = book.arrives(&head, number) else {
             return stream.abort();
         };
-        let ask = &book.scenario.asks[id];
+        let ask = &book.scenario.asks[arrival.id];
         if unasked {
-            book.shift(id);
+            book.shift(arrival.id);
         }
-        unasked |= ask.answer.surplus;
-        match answer(&io, &book, &stream, &mut reader, &head, (id, time, number)).await {
+        let after = match arrival.page {
+            Some(status) => give_page(&book, &stream, &head, arrival.id, status).await,
+            None => {
+                unasked |= ask.answer.surplus;
+                answer(&io, &book, &stream, &mut reader, &head, (arrival, number)).await
+            }
+        };
+        match after {
             After::Next if !ask.answer.closes => {}
             After::Next => return stream.close_gracefully(),
             After::Broken(Break::End) => return stream.close_gracefully(),
@@ -94,8 +101,9 @@ async fn answer(
     stream: &Stream,
     reader: &mut Reader,
     head: &Head,
-    (id, time, number): (usize, u32, usize),
+    (arrival, number): (Arrival, usize),
 ) -> After {
+    let Arrival { id, time, .. } = arrival;
     let ask = &book.scenario.asks[id];
     let answer = &ask.answer;
     if head.get("expect").is_some() && !answer.early {
@@ -115,14 +123,7 @@ async fn answer(
     }
     let bytes = response(book, head, id, time, number);
     let cut = answer.cut.filter(|(at, _)| *at < bytes.len());
-    let sent = &bytes[..cut.map_or(bytes.len(), |(at, _)| at)];
-    for piece in sent.chunks(16_000) {
-        queue(stream, piece);
-        if stream.ready().await.is_err() {
-            return After::Broken(Break::Reset);
-        }
-    }
-    if stream.flushed().await.is_err() {
+    if !send(stream, &bytes[..cut.map_or(bytes.len(), |(at, _)| at)]).await {
         return After::Broken(Break::Reset);
     }
     if let Some((_, how)) = cut {
@@ -168,6 +169,60 @@ async fn take_body(
             false
         }
         Err(_) => false,
+    }
+}
+
+/// Sends bytes; false if the connection failed.
+async fn send(stream: &Stream, bytes: &[u8]) -> bool {
+    for piece in bytes.chunks(16_000) {
+        queue(stream, piece);
+        if stream.ready().await.is_err() {
+            return false;
+        }
+    }
+    stream.flushed().await.is_ok()
+}
+
+/// Answers a request for the page that stands for an ask's answer of some status.
+async fn give_page(book: &Book, stream: &Stream, head: &Head, id: usize, status: u16) -> After {
+    let ask = &book.scenario.asks[id];
+    let page = &ask.answer.page;
+    let field = |name| head.get(name).unwrap_or_default();
+    let service = head.line.split('/').nth(1).unwrap_or_default();
+    let shown = match book.scenario.flaw {
+        Some(Flaw::AnothersPage) => id + 1,
+        _ => id,
+    };
+    let ours = format!("X-Id: {shown}\r\nX-Page: {status}\r\n");
+    let mut text = String::new();
+    for _ in 0..page.interim {
+        text += &format!("HTTP/1.1 103 Early Hints\r\n{ours}\r\n");
+    }
+    let framing = match page.body {
+        Body::Chunked(..) => "Transfer-Encoding: chunked\r\n".into(),
+        Body::UntilClose(_) => String::new(),
+        body => format!("Content-Length: {}\r\n", body.len()),
+    };
+    text += &format!(
+        "HTTP/1.1 200 A page\r\n{ours}X-Seen: {};{};{service}\r\n{framing}{}\r\n",
+        field("x-router"),
+        field("x-middleware"),
+        if ask.answer.closes {
+            "Connection: close\r\n"
+        } else {
+            ""
+        },
+    );
+    let mut bytes = text.into_bytes();
+    encode(page.body, PAGE + id as u64, &mut bytes);
+    let cut = page.cut.filter(|(at, _)| *at < bytes.len());
+    if !send(stream, &bytes[..cut.map_or(bytes.len(), |(at, _)| at)]).await {
+        return After::Broken(Break::Reset);
+    }
+    match (cut, page.body) {
+        (Some((_, how)), _) => After::Broken(how),
+        (None, Body::UntilClose(_)) => After::Broken(Break::End),
+        (None, _) => After::Next,
     }
 }
 
@@ -269,11 +324,6 @@ async fn serve_tunnel(stream: &Stream, reader: &mut Reader, id: usize, tunnel: T
             Err(_) => return After::Broken(Break::Reset),
         }
     }
-}
-
-/// The framing that a client sees is the proxy's business; what it must add up to is this.
-pub fn expected_len(ask: &Ask) -> usize {
-    ask.answer.body.len()
 }
 
 /// Whether a response with this framing and status has a body for the client.
