@@ -6,10 +6,8 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use support::client::Client;
-use support::origin::{answering, origin};
+use support::origin::{OK, answering, answering_bytes, origin};
 use support::proxy::{builder, proxy, wait_until};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn a_request_reaches_the_origin_and_the_answer_comes_back() {
@@ -57,11 +55,7 @@ fn connections_are_kept_on_both_sides() {
 fn pipelined_requests_are_answered_in_order() {
     let origin = origin(|peer| {
         while let Some(seen) = peer.request() {
-            let path = seen.head.split(' ').nth(1).unwrap().to_owned();
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}",
-                path.len()
-            ));
+            peer.answer(seen.target());
         }
     });
     let proxy = proxy(&origin.config());
@@ -513,16 +507,7 @@ fn round_robin_over_two_servers_and_shards_share_the_port() {
 
 #[test]
 fn many_clients_with_slow_readers_all_get_their_bytes() {
-    let body = vec![b'x'; 2_000_000];
-    let origin = origin(move |peer| {
-        while peer.request().is_some() {
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            ));
-            peer.send(&body);
-        }
-    });
+    let origin = answering_bytes(2_000_000);
     let proxy = proxy(&origin.config());
     let addr = proxy.addr;
     let readers: Vec<_> = (0..8)

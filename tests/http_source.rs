@@ -222,7 +222,7 @@ fn a_broken_body_keeps_the_state_and_is_tried_again() {
     ] {
         *answer.lock().unwrap() = with("ETag: \"2\"\r\n", body);
         source.fails(reason);
-        let head = server.seen().last().unwrap().head.to_ascii_lowercase();
+        let head = server.last().head.to_ascii_lowercase();
         assert!(!head.contains("if-none-match: \"2\""), "{head}");
     }
     // One bad object among good ones rejects itself alone.
@@ -323,13 +323,7 @@ fn a_server_that_is_not_there_yet_is_waited_for() {
 fn redirections_are_followed_up_to_a_limit() {
     let server = origin(|peer| {
         while let Some(request) = peer.request() {
-            let path = request
-                .head
-                .split(' ')
-                .nth(1)
-                .unwrap_or_default()
-                .to_owned();
-            match &*path {
+            match request.target() {
                 "/there" => peer.send(ok(&rules("a"))),
                 "/old" => {
                     peer.send("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
@@ -366,8 +360,7 @@ fn settings_that_make_no_request_are_refused_at_the_start() {
 /// The alias's path of each request so far.
 fn paths(server: &Origin) -> Vec<String> {
     let seen = server.seen().into_iter();
-    seen.map(|seen| seen.head.split(' ').nth(1).unwrap_or_default().to_owned())
-        .collect()
+    seen.map(|seen| seen.target().to_owned()).collect()
 }
 
 /// Answers with a rule named after the path.
