@@ -2,13 +2,13 @@
 //! why they lost. For people, on the API thread or offline; it looks at every router and allocates.
 //!
 //! The request passes the same code as on a shard (normal form of the path, rules, order of routers), so
-//! that the answer is what a shard would do with the same snapshot.
+//! that the answer is what a shard would do with the same snapshot. Not here: what middlewares and servers
+//! would answer.
 
 mod answer;
 mod question;
 mod runners_up;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use self::answer::{
@@ -19,10 +19,9 @@ use self::question::{Target, build_head, choose_entry_point};
 pub use self::runners_up::MAX_RUNNERS_UP;
 use self::runners_up::Runners;
 use super::Published;
-use crate::exchange::EntryPointSettings;
-use crate::http::RequestHead;
+use crate::exchange::{EntryPointSettings, RouteRequest};
 use crate::router::snapshot::{Route, Snapshot};
-use crate::rules::{self, RegexCaches};
+use crate::rules::RegexCaches;
 use crate::service::{Internal, ServiceKind, Strategy};
 
 /// Explains what becomes of a request. `entry_points` are in the snapshot's order, `defaults` the names of
@@ -39,10 +38,7 @@ pub fn explain(
     let target = Target::parse(&question.url)?;
     let (index, settings) = choose_entry_point(entry_points, defaults, question, &target)?;
     let head = build_head(question, &target, settings)?;
-    let request = Request {
-        head: &head,
-        client: question.client,
-    };
+    let request = RouteRequest::new(&head, question.client);
     let routes = published
         .snapshot
         .entry_points
@@ -77,43 +73,10 @@ pub fn explain(
     Ok(explained)
 }
 
-/// A request as rules see it.
-struct Request<'h> {
-    head: &'h RequestHead,
-    client: IpAddr,
-}
-
-impl rules::Request for Request<'_> {
-    fn host(&self) -> &str {
-        std::str::from_utf8(self.head.host()).unwrap_or_default()
-    }
-
-    fn path(&self) -> &[u8] {
-        self.head.route_path()
-    }
-
-    fn query(&self) -> Option<&[u8]> {
-        self.head.query()
-    }
-
-    fn method(&self) -> &[u8] {
-        self.head.method_bytes()
-    }
-
-    fn any_header<F: FnMut(&[u8]) -> bool>(&self, name: &str, mut accept: F) -> bool {
-        let mut fields = self.head.fields.iter();
-        fields.any(|(field, value)| field.eq_ignore_ascii_case(name.as_bytes()) && accept(value))
-    }
-
-    fn client_ip(&self) -> IpAddr {
-        self.client
-    }
-}
-
 fn explain_router(
     snapshot: &Snapshot,
     route: &Route,
-    request: &Request<'_>,
+    request: &RouteRequest<'_>,
     caches: &mut RegexCaches,
 ) -> ExplainedRouter {
     let middlewares = route

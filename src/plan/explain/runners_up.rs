@@ -1,8 +1,9 @@
 //! The routers that do not get the request, and why: those that match and are outranked, those for the other kind of
 //! connections, those that are disabled, and those that come nearest to matching.
 
-use super::{Request, RunnerUp};
+use super::RunnerUp;
 use crate::config::dynamic::{Kind, Object};
+use crate::exchange::RouteRequest;
 use crate::plan::{Published, Status};
 use crate::router::RouteTable;
 use crate::router::snapshot::{Destination, Route};
@@ -16,7 +17,7 @@ const MAX_EXPLAINED: usize = 20_000;
 
 /// Collects the routers that do not get the request.
 pub(super) struct Runners<'a> {
-    request: &'a Request<'a>,
+    request: &'a RouteRequest<'a>,
     caches: RegexCaches,
     chosen: Option<&'a Route>,
     /// With how near they come: smaller is nearer.
@@ -32,7 +33,7 @@ const MISS: usize = 3;
 impl<'a> Runners<'a> {
     /// Nobody yet, beside the router that gets the request.
     pub(super) fn new(
-        request: &'a Request<'a>,
+        request: &'a RouteRequest<'a>,
         chosen: Option<&'a Route>,
         caches: RegexCaches,
     ) -> Self {
