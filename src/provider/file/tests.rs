@@ -38,6 +38,22 @@ impl Scene {
         }
     }
 
+    /// Follows `dynamic.yml`, whose router `r` has the host `a`.
+    fn of_a_file() -> Self {
+        let mut scene = Self::new();
+        scene.write("dynamic.yml", &one("a"));
+        scene.start_file("dynamic.yml").wait_for("r=a");
+        scene
+    }
+
+    /// Follows the directory `d`, whose one file `a.yml` has the same router.
+    fn of_a_directory() -> Self {
+        let mut scene = Self::new();
+        scene.write("d/a.yml", &one("a"));
+        scene.start_directory("d").wait_for("r=a");
+        scene
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }

@@ -41,9 +41,7 @@ fn the_first_file_by_name_wins_and_the_next_takes_over_when_it_goes() {
 
 #[test]
 fn editors_temporary_files_are_no_configuration() {
-    let mut scene = Scene::new();
-    scene.write("d/a.yml", &one("a"));
-    scene.start_directory("d").wait_for("r=a");
+    let mut scene = Scene::of_a_directory();
     for name in ["4913", ".a.yml.swp", "a.yml~", "#a.yml#", "a.yml.tmp"] {
         scene.write(&format!("d/{name}"), &one("temporary"));
     }
@@ -55,9 +53,7 @@ fn editors_temporary_files_are_no_configuration() {
 
 #[test]
 fn vims_way_of_saving_with_a_backup_changes_once() {
-    let mut scene = Scene::new();
-    scene.write("d/a.yml", &one("a"));
-    scene.start_directory("d").wait_for("r=a");
+    let mut scene = Scene::of_a_directory();
     scene.write("d/4913", "");
     fs::remove_file(scene.path("d/4913")).unwrap();
     fs::rename(scene.path("d/a.yml"), scene.path("d/a.yml~")).unwrap();
@@ -139,9 +135,7 @@ fn a_removed_subdirectory_takes_its_objects_along() {
 
 #[test]
 fn a_renamed_file_keeps_its_objects_all_the_time() {
-    let mut scene = Scene::new();
-    scene.write("d/a.yml", &one("a"));
-    scene.start_directory("d").wait_for("r=a");
+    let mut scene = Scene::of_a_directory();
     fs::rename(scene.path("d/a.yml"), scene.path("d/b.yml")).unwrap();
     scene.settle();
     assert_eq!(scene.history, ["r=a"]);
@@ -151,9 +145,7 @@ fn a_renamed_file_keeps_its_objects_all_the_time() {
 
 #[test]
 fn a_removed_source_keeps_its_last_state_and_a_new_one_in_its_place_is_read() {
-    let mut scene = Scene::new();
-    scene.write("d/a.yml", &one("a"));
-    scene.start_directory("d").wait_for("r=a");
+    let mut scene = Scene::of_a_directory();
     fs::remove_dir_all(scene.path("d")).unwrap();
     scene.wait("error", |scene| scene.error.is_some());
     assert_eq!(scene.rules(), "r=a");
@@ -166,9 +158,7 @@ fn a_removed_source_keeps_its_last_state_and_a_new_one_in_its_place_is_read() {
 
 #[test]
 fn a_file_deleted_and_created_again_at_once_changes_once() {
-    let mut scene = Scene::new();
-    scene.write("d/a.yml", &one("a"));
-    scene.start_directory("d").wait_for("r=a");
+    let mut scene = Scene::of_a_directory();
     fs::remove_file(scene.path("d/a.yml")).unwrap();
     scene.write("d/a.yml", &one("b"));
     scene.wait_for("r=b").settle();

@@ -7,18 +7,14 @@ use super::*;
 
 #[test]
 fn a_file_is_read_at_the_start_and_when_it_is_written_in_place() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     scene.write("dynamic.yml", &one("b"));
     scene.wait_for("r=b");
 }
 
 #[test]
 fn an_atomic_rename_over_the_file_is_seen_every_time() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     for round in 0..20 {
         let host = format!("h{round}");
         scene.replace("dynamic.yml", &one(&host));
@@ -88,9 +84,7 @@ fn a_half_written_file_is_never_in_force() {
 
 #[test]
 fn a_writer_that_never_closes_is_read_once_it_is_quiet() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     let mut file = fs::File::create(scene.path("dynamic.yml")).unwrap();
     file.write_all(one("b").as_bytes()).unwrap();
     scene.wait_for("r=b");
@@ -99,9 +93,7 @@ fn a_writer_that_never_closes_is_read_once_it_is_quiet() {
 
 #[test]
 fn a_file_that_is_empty_for_a_moment_changes_nothing() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     fs::write(scene.path("dynamic.yml"), "").unwrap();
     fs::write(scene.path("dynamic.yml"), one("b")).unwrap();
     scene.wait_for("r=b").settle();
@@ -110,9 +102,7 @@ fn a_file_that_is_empty_for_a_moment_changes_nothing() {
 
 #[test]
 fn a_file_that_stays_empty_empties_the_configuration() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     fs::write(scene.path("dynamic.yml"), "").unwrap();
     scene.wait_for("");
     assert_eq!(scene.error, None);
@@ -120,9 +110,7 @@ fn a_file_that_stays_empty_empties_the_configuration() {
 
 #[test]
 fn a_syntax_error_keeps_the_last_good_state_and_says_where_it_is() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     scene.write("dynamic.yml", "http:\n  routers: [\n");
     scene.wait("error", |scene| scene.error.is_some());
     assert_eq!(scene.rules(), "r=a");
@@ -135,9 +123,7 @@ fn a_syntax_error_keeps_the_last_good_state_and_says_where_it_is() {
 
 #[test]
 fn restoring_the_old_content_after_an_error_clears_the_error() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     scene.write("dynamic.yml", "{{{");
     scene.wait("error", |scene| scene.error.is_some());
     scene.write("dynamic.yml", &one("a"));
@@ -192,9 +178,7 @@ fn a_file_created_after_the_start_is_read() {
 
 #[test]
 fn touching_or_rewriting_the_same_content_publishes_nothing() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     scene.write("dynamic.yml", &one("a"));
     scene.write("dynamic.yml", &format!("# a comment\n{}", one("a")));
     scene.settle();
@@ -249,9 +233,7 @@ fn rereading_sees_what_a_watch_could_not() {
 
 #[test]
 fn a_file_edited_many_times_in_a_row_ends_with_the_last_state() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     for round in 0..300 {
         if round % 2 == 0 {
             scene.replace("dynamic.yml", &one(&format!("h{round}")));
@@ -269,9 +251,7 @@ fn a_file_edited_many_times_in_a_row_ends_with_the_last_state() {
 
 #[test]
 fn a_write_to_a_log_file_beside_the_configuration_reads_nothing() {
-    let mut scene = Scene::new();
-    scene.write("dynamic.yml", &one("a"));
-    scene.start_file("dynamic.yml").wait_for("r=a");
+    let mut scene = Scene::of_a_file();
     scene.write("traefik.log", "a line\n");
     scene.settle();
     assert_eq!(scene.history, ["r=a"]);
