@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::client::Client;
-use support::origin::{Origin, answering, origin};
+use support::origin::{Origin, answering, behind, origin};
 use support::process::{PATIENCE, Process, Setup, answer, hosts, setup, wait_for};
 
 fn logging(access_log: &str) -> Setup {
@@ -252,9 +252,8 @@ fn a_router_can_be_left_out_of_the_log() {
 fn an_authenticated_user_is_named() {
     let one = three();
     // The password is "pass" in SHA-1 form.
-    let text = hosts(&[("a.test", &one.url())])
-        .replace("service: s0}", "service: s0, middlewares: [auth]}")
-        + "  middlewares:\n    auth: {basicAuth: {users: [\"ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\"]}}\n";
+    let auth = "{basicAuth: {users: [\"ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\"]}}";
+    let text = behind(&[("auth", auth)], &hosts(&[("a.test", &one.url())]));
     let proxy = logging("").dynamic(&text).start();
     let mut client = Client::connect(proxy.web());
     client

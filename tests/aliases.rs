@@ -132,8 +132,7 @@ fn rules(target: &str) -> Rules {
     let target = target.to_owned();
     let origin = origin(move |peer| {
         while let Some(request) = peer.request() {
-            let path = request.head.split(' ').nth(1).unwrap_or_default();
-            let name = path.rsplit('/').next().unwrap_or_default();
+            let name = request.target().rsplit('/').next().unwrap_or_default();
             let body = match name {
                 "slow" => {
                     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{");
@@ -155,7 +154,7 @@ fn rules(target: &str) -> Rules {
                         "services": {{"s": {{"loadBalancer": {{"servers": [{{"url": "{target}"}}]}}}}}}}}}}"#
                 ),
             };
-            peer.send(answer(&body));
+            peer.answer(&body);
         }
     });
     Rules {
@@ -169,8 +168,7 @@ impl Rules {
     /// What was asked for, in order.
     fn asked(&self) -> Vec<String> {
         let seen = self.origin.seen().into_iter();
-        let path = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
-        seen.map(|seen| path(&seen.head)).collect()
+        seen.map(|seen| seen.target().to_owned()).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use ringway::provider::kv::store::{Event, Failure, Scope, Store, Watch};
 
 use support::consul as server;
 use support::nginx::Nginx;
-use support::stores::{changes, list, next, reconnect, run};
+use support::stores::{changes, list, next, reconnect, run, watched};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 
@@ -30,11 +30,6 @@ async fn connected(settings: ConsulSettings) -> Consul {
     let mut store = Consul::new(settings);
     store.connect().await.expect("connected");
     store
-}
-
-async fn watched(store: &mut Consul, scope: Scope<'_>) -> <Consul as Store>::Watch {
-    let (_, listing, _) = list(store, scope).await.expect("listed");
-    store.watch(scope, listing.revision).await.expect("watched")
 }
 
 #[test]

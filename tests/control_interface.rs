@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::origin::answering;
+use support::origin::{answering, behind};
 use support::process::{Process, Setup, answer, bare, hosts, ringway, setup, text, wait_for};
 
 fn insecure() -> Setup {
@@ -14,8 +14,8 @@ fn insecure() -> Setup {
 }
 
 fn routes(url: &str) -> String {
-    hosts(&[("a.test", url)]).replace("service: s0}", "service: s0, middlewares: [m]}")
-        + "  middlewares:\n    m: {addPrefix: {prefix: /p}}\n"
+    let routes = hosts(&[("a.test", url)]);
+    behind(&[("m", "{addPrefix: {prefix: /p}}")], &routes)
 }
 
 fn json(proxy: &Process, path: &str) -> Value {

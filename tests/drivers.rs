@@ -6,7 +6,7 @@ mod support;
 use std::process::Output;
 
 use support::client::Client;
-use support::origin::answering;
+use support::origin::{answering, behind};
 use support::process::{Process, Setup, answer, hosts, one_file, text, wait_for};
 
 const SECCOMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/seccomp.py");
@@ -168,8 +168,7 @@ fn the_seccomp_profile_allows_what_the_proxy_does() {
     for driver in ["uring", "epoll"] {
         let origin = answering(answer("one"));
         let url = format!("http://localhost:{}", origin.addr.port());
-        let middleware =
-            format!("  middlewares: {{who: {{basicAuth: {{users: [\"user:{HASH}\"]}}}}}}\n");
+        let auth = format!("{{basicAuth: {{users: [\"user:{HASH}\"]}}}}");
         let dynamic = hosts(&[("a.test", &url)]);
         let mut proxy =
             one_file("accessLog: {filePath: \"{dir}/access.log\"}\napi: {insecure: true}\n")
@@ -180,8 +179,7 @@ fn the_seccomp_profile_allows_what_the_proxy_does() {
         wait_for("a name is looked up", || {
             proxy.get("a.test", "/").text() == "one"
         });
-        let guarded = dynamic.replace("rule:", "middlewares: [who], rule:") + &middleware;
-        proxy.write("dynamic.yml", &guarded);
+        proxy.write("dynamic.yml", &behind(&[("who", &auth)], &dynamic));
         wait_for("the change is effective", || {
             proxy.get("a.test", "/").status == 401
         });

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::client::{Client, Response};
-use support::origin::{Origin, answering};
+use support::origin::{Origin, answering, behind};
 use support::process::{Process, Setup, answer, bare, hosts, setup, wait_for};
 
 /// One entry point with `options` and everything routed to one origin.
@@ -30,24 +30,6 @@ fn ask(proxy: &Process, head: &str) -> Response {
     let mut client = Client::connect(proxy.web());
     client.send(head);
     client.response()
-}
-
-/// The last request's first line.
-fn target(origin: &Origin) -> String {
-    let seen = origin.seen();
-    let head = &seen.last().expect("a request").head;
-    head.split(' ').nth(1).expect("a target").to_owned()
-}
-
-fn upstream_field(origin: &Origin, name: &str) -> Option<String> {
-    let seen = origin.seen();
-    let head = &seen.last().expect("a request").head;
-    head.lines().find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        field
-            .eq_ignore_ascii_case(name)
-            .then(|| value.trim().to_owned())
-    })
 }
 
 #[test]
@@ -79,15 +61,13 @@ fn an_entry_point_redirects_to_another() {
 #[test]
 fn an_entry_points_middlewares_come_before_a_routers_own() {
     let origin = answering(answer("one"));
-    let dynamic = origin
-        .config()
-        .replace("service: s0}", "service: s0, middlewares: [own]}")
-        + "  middlewares:\n    all: {addPrefix: {prefix: /all}}\n    own: {addPrefix: {prefix: /own}}\n";
+    let dynamic = behind(&[("own", "{addPrefix: {prefix: /own}}")], &origin.config())
+        + "    all: {addPrefix: {prefix: /all}}\n";
     let proxy = entry_point(", http: {middlewares: [all@file]}")
         .dynamic(&dynamic)
         .start();
     assert_eq!(proxy.get("a.test", "/x").status, 200);
-    assert_eq!(target(&origin), "/own/all/x");
+    assert_eq!(origin.last().target(), "/own/all/x");
 }
 
 #[test]
@@ -96,30 +76,30 @@ fn encoded_characters_are_refused_where_the_entry_point_says_so() {
     let response = proxy.get("a.test", "/a%2fb");
     assert_eq!((response.status, response.body.len()), (400, 0));
     assert_eq!(proxy.get("a.test", "/a%25b").status, 200);
-    assert_eq!(target(&origin), "/a%25b");
+    assert_eq!(origin.last().target(), "/a%25b");
     let (proxy, origin) = scene("");
     assert_eq!(proxy.get("a.test", "/a%2fb").status, 200);
-    assert_eq!(target(&origin), "/a%2Fb");
+    assert_eq!(origin.last().target(), "/a%2Fb");
 }
 
 #[test]
 fn paths_are_cleaned_unless_the_entry_point_leaves_them() {
     let (proxy, origin) = scene("");
     proxy.get("a.test", "/a/../b//c/./d");
-    assert_eq!(target(&origin), "/b/c/d");
+    assert_eq!(origin.last().target(), "/b/c/d");
     let (proxy, origin) = scene(", http: {sanitizePath: false}");
     proxy.get("a.test", "/a/../b//c/./d");
-    assert_eq!(target(&origin), "/a/../b//c/./d");
+    assert_eq!(origin.last().target(), "/a/../b//c/./d");
 }
 
 #[test]
 fn semicolons_of_a_query_separate_or_are_encoded() {
     let (proxy, origin) = scene("");
     proxy.get("a.test", "/?a=1;b=2");
-    assert_eq!(target(&origin), "/?a=1&b=2");
+    assert_eq!(origin.last().target(), "/?a=1&b=2");
     let (proxy, origin) = scene(", http: {encodeQuerySemicolons: true}");
     proxy.get("a.test", "/?a=1;b=2");
-    assert_eq!(target(&origin), "/?a=1%3Bb=2");
+    assert_eq!(origin.last().target(), "/?a=1%3Bb=2");
 }
 
 #[test]
@@ -127,10 +107,10 @@ fn fields_with_underscores_are_kept_deleted_or_refused() {
     let request = "GET / HTTP/1.1\r\nHost: a.test\r\nX_Under: 1\r\n\r\n";
     let (proxy, origin) = scene("");
     assert_eq!(ask(&proxy, request).status, 200);
-    assert_eq!(upstream_field(&origin, "x_under").as_deref(), Some("1"));
+    assert_eq!(origin.last().field("x_under"), Some("1"));
     let (proxy, origin) = scene(", http: {underscoreHeadersStrategy: delete}");
     assert_eq!(ask(&proxy, request).status, 200);
-    assert_eq!(upstream_field(&origin, "x_under"), None);
+    assert_eq!(origin.last().field("x_under"), None);
     let (proxy, _origin) = scene(", http: {underscoreHeadersStrategy: reject}");
     assert_eq!(ask(&proxy, request).status, 400);
 }
@@ -233,12 +213,12 @@ fn forwarded_fields_are_believed_only_from_trusted_addresses() {
         let (proxy, origin) = scene(options);
         assert_eq!(ask(&proxy, request).status, 200);
         assert_eq!(
-            upstream_field(&origin, "x-forwarded-for").as_deref(),
+            origin.last().field("x-forwarded-for"),
             Some(expected_for),
             "{options}"
         );
         assert_eq!(
-            upstream_field(&origin, "x-forwarded-proto").as_deref(),
+            origin.last().field("x-forwarded-proto"),
             Some(expected_proto),
             "{options}"
         );
@@ -266,7 +246,7 @@ fn a_proxy_line_of_a_trusted_address_names_the_client() {
                 .send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
             assert_eq!(client.response().status, 200, "{options}");
             assert_eq!(
-                upstream_field(&origin, "x-real-ip").as_deref(),
+                origin.last().field("x-real-ip"),
                 Some(client_address),
                 "{options}"
             );
@@ -278,10 +258,7 @@ fn a_proxy_line_of_a_trusted_address_names_the_client() {
 fn a_proxy_line_may_be_missing_where_it_is_accepted() {
     let (proxy, origin) = scene(", proxyProtocol: {insecure: true}");
     assert_eq!(proxy.get("a.test", "/").status, 200);
-    assert_eq!(
-        upstream_field(&origin, "x-real-ip").as_deref(),
-        Some("127.0.0.1")
-    );
+    assert_eq!(origin.last().field("x-real-ip"), Some("127.0.0.1"));
 }
 
 #[test]
@@ -329,9 +306,9 @@ fn two_entry_points_have_options_of_their_own() {
     .dynamic(&origin.config())
     .start();
     proxy.get_from("web", "a.test", "/a/../b");
-    assert_eq!(target(&origin), "/b");
+    assert_eq!(origin.last().target(), "/b");
     proxy.get_from("raw", "a.test", "/a/../b");
-    assert_eq!(target(&origin), "/a/../b");
+    assert_eq!(origin.last().target(), "/a/../b");
 }
 
 #[test]
@@ -346,7 +323,7 @@ fn flags_configure_everything() {
         .argument("--ringway.shards=1")
         .start();
     assert_eq!(proxy.get("a.test", "/a/../b").text(), "one");
-    assert_eq!(target(&origin), "/a/../b");
+    assert_eq!(origin.last().target(), "/a/../b");
 }
 
 #[test]

@@ -250,19 +250,24 @@ fn what_was_changed_out_of_sight_is_listed_and_equal_content_publishes_nothing()
     assert!(!proxy.log().contains(" ERR "), "{}", proxy.log());
 }
 
-#[test]
-fn a_start_without_etcd_serves_what_was_saved() {
-    let mut etcd = etcd();
-    let (one, two) = (answering(answer("one")), answering(answer("two")));
+/// What a proxy has saved that served `a.test` from `url` and has ended: a directory, and the option that names it.
+fn saved(etcd: &Etcd, url: &str) -> (tempfile::TempDir, String) {
     let state = tempfile::tempdir().expect("a directory");
     let directory = format!("ringway: {{shards: 2, stateDir: {:?}}}", state.path());
-    put(&etcd, &route("a", &one.url()));
-    let first = proxy(&etcd, "").option(&directory).start();
+    put(etcd, &route("a", url));
+    let first = proxy(etcd, "").option(&directory).start();
     serves(&first, "a.test", "one");
     wait_for("the state is saved", || {
         state.path().join("etcd.kv").exists()
     });
-    drop(first);
+    (state, directory)
+}
+
+#[test]
+fn a_start_without_etcd_serves_what_was_saved() {
+    let mut etcd = etcd();
+    let (one, two) = (answering(answer("one")), answering(answer("two")));
+    let (_state, directory) = saved(&etcd, &one.url());
     etcd.stop();
     let proxy = proxy(&etcd, "").option(&directory).start();
     assert_eq!(proxy.get("a.test", "/").text(), "one", "before it listens");
@@ -279,15 +284,7 @@ fn another_start_does_not_make_a_wiped_store_believed_nor_a_deletion_doubted() {
     for is_wiped in [true, false] {
         let mut etcd = etcd();
         let one = answering(answer("one"));
-        let state = tempfile::tempdir().expect("a directory");
-        let directory = format!("ringway: {{shards: 2, stateDir: {:?}}}", state.path());
-        put(&etcd, &route("a", &one.url()));
-        let first = proxy(&etcd, "").option(&directory).start();
-        serves(&first, "a.test", "one");
-        wait_for("the state is saved", || {
-            state.path().join("etcd.kv").exists()
-        });
-        drop(first);
+        let (_state, directory) = saved(&etcd, &one.url());
         if is_wiped {
             etcd.empty();
         } else {

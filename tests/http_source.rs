@@ -135,16 +135,22 @@ impl Source {
     }
 }
 
+/// A server's answer, which may change, the server, and who polls it and has read the rule `a` there.
+fn polled(answer: String) -> (Arc<Mutex<String>>, Origin, Source) {
+    let answer = Arc::new(Mutex::new(answer));
+    let server = changing(&answer);
+    let source = Source::polling(settings(&server.url()));
+    assert_eq!(source.next(), "Host(`a`)");
+    (answer, server, source)
+}
+
 fn alias(value: &str) -> Alias {
     Alias::Value(value.into())
 }
 
 #[test]
 fn it_polls_and_tells_only_of_what_differs() {
-    let answer = Arc::new(Mutex::new(ok(&rules("a"))));
-    let server = changing(&answer);
-    let source = Source::polling(settings(&server.url()));
-    assert_eq!(source.next(), "Host(`a`)");
+    let (answer, server, source) = polled(ok(&rules("a")));
     let polled = server.seen().len();
     wait_for("three more polls", || server.seen().len() > polled + 3);
     assert!(source.says_nothing(), "equal bodies publish nothing");
@@ -195,10 +201,7 @@ fn the_request_has_the_configured_fields_and_path() {
 
 #[test]
 fn what_fails_is_told_once_and_takes_nothing_away() {
-    let answer = Arc::new(Mutex::new(ok(&rules("a"))));
-    let server = changing(&answer);
-    let source = Source::polling(settings(&server.url()));
-    assert_eq!(source.next(), "Host(`a`)");
+    let (answer, server, source) = polled(ok(&rules("a")));
     *answer.lock().unwrap() = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned();
     source.fails("503");
     let polled = server.seen().len();
@@ -211,10 +214,7 @@ fn what_fails_is_told_once_and_takes_nothing_away() {
 
 #[test]
 fn a_broken_body_keeps_the_state_and_is_tried_again() {
-    let answer = Arc::new(Mutex::new(with("ETag: \"1\"\r\n", &rules("a"))));
-    let server = changing(&answer);
-    let source = Source::polling(settings(&server.url()));
-    assert_eq!(source.next(), "Host(`a`)");
+    let (answer, server, source) = polled(with("ETag: \"1\"\r\n", &rules("a")));
     for (body, reason) in [
         ("{\"http\": {", "is no configuration"),
         ("<html>502</html>", "a map"),
@@ -222,7 +222,7 @@ fn a_broken_body_keeps_the_state_and_is_tried_again() {
     ] {
         *answer.lock().unwrap() = with("ETag: \"2\"\r\n", body);
         source.fails(reason);
-        let head = server.seen().last().unwrap().head.to_ascii_lowercase();
+        let head = server.last().head.to_ascii_lowercase();
         assert!(!head.contains("if-none-match: \"2\""), "{head}");
     }
     // One bad object among good ones rejects itself alone.
@@ -323,13 +323,7 @@ fn a_server_that_is_not_there_yet_is_waited_for() {
 fn redirections_are_followed_up_to_a_limit() {
     let server = origin(|peer| {
         while let Some(request) = peer.request() {
-            let path = request
-                .head
-                .split(' ')
-                .nth(1)
-                .unwrap_or_default()
-                .to_owned();
-            match &*path {
+            match request.target() {
                 "/there" => peer.send(ok(&rules("a"))),
                 "/old" => {
                     peer.send("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
@@ -366,8 +360,7 @@ fn settings_that_make_no_request_are_refused_at_the_start() {
 /// The alias's path of each request so far.
 fn paths(server: &Origin) -> Vec<String> {
     let seen = server.seen().into_iter();
-    seen.map(|seen| seen.head.split(' ').nth(1).unwrap_or_default().to_owned())
-        .collect()
+    seen.map(|seen| seen.target().to_owned()).collect()
 }
 
 /// Answers with a rule named after the path.

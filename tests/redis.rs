@@ -12,7 +12,7 @@ use ringway::provider::redis::{Redis, RedisSettings, SentinelSettings, Strategy}
 use support::certificates;
 use support::process::wait_for;
 use support::redis::{RedisServer, Talk};
-use support::stores::{changes, list, next, reconnect, run};
+use support::stores::{are_never_torn, changes, list, next, reconnect, run, watched};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
 
@@ -33,11 +33,6 @@ async fn connected(settings: RedisSettings) -> Redis {
     let mut store = Redis::new(settings);
     store.connect().await.expect("connected");
     store
-}
-
-async fn watched(store: &mut Redis, scope: Scope<'_>) -> <Redis as Store>::Watch {
-    let (_, listing, _) = list(store, scope).await.expect("listed");
-    store.watch(scope, listing.revision).await.expect("watched")
 }
 
 /// A user who may read, and one thing more.
@@ -219,21 +214,7 @@ fn transactions_are_seen_whole_in_listings_and_events() {
                 (0..4).for_each(|_| drop(talk.reply()));
             }
         });
-        let mut watch = watched(&mut store, ROOT).await;
-        let mut last = Vec::new();
-        while last != ["traefik/a=2000", "traefik/b=2000"] {
-            last = changes(&mut watch).await;
-            let values: Vec<&str> = last
-                .iter()
-                .filter_map(|one| one.split('=').nth(1))
-                .collect();
-            assert!(
-                values.len() == 2 && values[0] == values[1],
-                "torn: {last:?}"
-            );
-            let (pairs, ..) = list(&mut store, ROOT).await.expect("listed");
-            assert_eq!(pairs["traefik/a"], pairs["traefik/b"], "torn");
-        }
+        are_never_torn(&mut store, 2000).await;
         writer.join().expect("written");
     });
 }

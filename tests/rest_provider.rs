@@ -153,10 +153,7 @@ fn the_http_provider_is_waited_for_and_routed() {
     let body = rules("a.test", &one.url());
     let server = origin(move |peer| {
         while peer.request().is_some() {
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            ));
+            peer.answer(&body);
         }
     });
     let statics = format!(

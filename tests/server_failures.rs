@@ -6,10 +6,8 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use support::client::Client;
-use support::origin::{config, origin};
+use support::origin::{OK, config, origin};
 use support::proxy::{builder, proxy};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn a_server_without_an_answer_is_502_and_a_malformed_answer_too() {

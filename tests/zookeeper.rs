@@ -10,7 +10,7 @@ use ringway::config::secret::Secret;
 use ringway::provider::kv::store::{Event, Failure, Revision, Scope, Store, Watch};
 use ringway::provider::zookeeper::{SESSION_TIMEOUT, ZooKeeper, ZooKeeperSettings};
 
-use support::stores::{PATIENCE, changes, list, next, reconnect, run};
+use support::stores::{PATIENCE, are_never_torn, changes, list, next, reconnect, run, watched};
 use support::zookeeper::{Op, ZooKeeperServer, digest};
 
 const ROOT: Scope<'_> = Scope::Prefix("traefik/");
@@ -36,11 +36,6 @@ async fn connected(settings: ZooKeeperSettings) -> ZooKeeper {
     let mut store = ZooKeeper::new(settings);
     store.connect().await.expect("connected");
     store
-}
-
-async fn watched(store: &mut ZooKeeper, scope: Scope<'_>) -> <ZooKeeper as Store>::Watch {
-    let (_, listing, _) = list(store, scope).await.expect("listed");
-    store.watch(scope, listing.revision).await.expect("watched")
 }
 
 #[test]
@@ -232,19 +227,7 @@ fn transactions_are_seen_whole_in_listings_and_events() {
                 writer.commit(&[Op::Set("/traefik/a", &n), Op::Set("/traefik/b", &n)]);
             }
         });
-        let mut watch = watched(&mut store, ROOT).await;
-        let mut last = Vec::new();
-        while last != ["traefik/a=1000", "traefik/b=1000"] {
-            last = changes(&mut watch).await;
-            let values = last.iter().filter_map(|one| one.split('=').nth(1));
-            let values: Vec<&str> = values.collect();
-            assert!(
-                values.len() == 2 && values[0] == values[1],
-                "torn: {last:?}"
-            );
-            let (pairs, ..) = list(&mut store, ROOT).await.expect("listed");
-            assert_eq!(pairs["traefik/a"], pairs["traefik/b"], "torn");
-        }
+        are_never_torn(&mut store, 1000).await;
         writes.join().expect("written");
     });
 }

@@ -245,11 +245,12 @@ macro_rules! words {
 
 /// Declares an enum of which a configuration object has exactly one variant, written `{variant: {…}}`.
 ///
-/// `[presence]` marks variants whose value may be empty.
+/// `[presence]` marks variants whose value may be empty. After the enum's name stands what such an object is called in
+/// errors; without that, the enum is only a part of an object, which decodes and writes it with its own fields.
 macro_rules! one_of {
     ($(
         $(#[$meta:meta])*
-        pub enum $name:ident {
+        pub enum $name:ident $(: $what:literal)? {
             $( $(#[$variant_meta:meta])* $variant:ident($type:ty) = $wire:literal $([$how:ident])?, )*
         }
     )*) => { $(
@@ -294,6 +295,36 @@ macro_rules! one_of {
                 match self { $(Self::$variant(value) => map.serialize_entry($wire, value),)* }
             }
         }
+
+        $(
+            impl $crate::config::decode::Decode for $name {
+                fn decode(
+                    node: &$crate::config::tree::Node<'_>,
+                    _how: $crate::config::decode::How,
+                    path: &$crate::config::decode::Path<'_>,
+                    errors: &mut Vec<$crate::config::decode::ObjectError>,
+                ) -> Option<Self> {
+                    $crate::config::schema::decode_one_of(
+                        $what,
+                        Self::TYPES,
+                        node,
+                        path,
+                        errors,
+                        Self::decode_variant,
+                        |_, _| false,
+                    )
+                }
+            }
+
+            impl serde::Serialize for $name {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    use serde::ser::SerializeMap;
+                    let mut map = serializer.serialize_map(Some(1))?;
+                    self.serialize_entry(&mut map)?;
+                    map.end()
+                }
+            }
+        )?
     )* };
 }
 

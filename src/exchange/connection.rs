@@ -15,15 +15,13 @@ use super::pipeline::Exchange;
 use super::proxy_protocol::{self, Parsed};
 use super::record::Notes;
 use super::rescue::Held;
+use super::route_request::RouteRequest;
 use super::settings::EntryPointSettings;
 use super::worker::ConnectionTag;
 use crate::http::error::write_rejection;
-use crate::http::{
-    Cause, Fields, Method, Peer, RequestError, RequestHead, ResponseHead, TargetForm, h1,
-};
+use crate::http::{Cause, Method, Peer, RequestError, RequestHead, ResponseHead, TargetForm, h1};
 use crate::io::{Instant, Stream};
 use crate::middleware::PathMarks;
-use crate::rules;
 
 /// What a worker keeps from one request to the next.
 #[derive(Default)]
@@ -240,11 +238,7 @@ impl Exchange<'_> {
             &routes.http
         };
         let found = {
-            let request = RouteRequest {
-                head: self.request,
-                host: std::str::from_utf8(self.request.host()).unwrap_or_default(),
-                client: self.peer.ip(),
-            };
+            let request = RouteRequest::new(self.request, self.peer.ip());
             table.find(&request, &mut self.local.regex.borrow_mut())
         };
         let Some(route) = found else {
@@ -282,42 +276,6 @@ impl Exchange<'_> {
     pub(crate) fn begin_reading_time(&mut self) {
         self.downstream
             .set_deadline(after(self.local, self.entry_point.write_timeout));
-    }
-}
-
-/// A request as rules see it.
-struct RouteRequest<'a> {
-    head: &'a RequestHead,
-    host: &'a str,
-    client: IpAddr,
-}
-
-impl rules::Request for RouteRequest<'_> {
-    fn host(&self) -> &str {
-        self.host
-    }
-
-    fn path(&self) -> &[u8] {
-        self.head.route_path()
-    }
-
-    fn query(&self) -> Option<&[u8]> {
-        self.head.query()
-    }
-
-    fn method(&self) -> &[u8] {
-        self.head.method_bytes()
-    }
-
-    fn any_header<F: FnMut(&[u8]) -> bool>(&self, name: &str, mut accept: F) -> bool {
-        let fields: &Fields = &self.head.fields;
-        fields
-            .iter()
-            .any(|(field, value)| field.eq_ignore_ascii_case(name.as_bytes()) && accept(value))
-    }
-
-    fn client_ip(&self) -> IpAddr {
-        self.client
     }
 }
 

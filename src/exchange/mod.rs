@@ -12,6 +12,7 @@
 //! | `local` | what exchanges of one shard share: view, pools, balancers, caches |
 //! | `worker` | pooled tasks that serve connections while they have something to do |
 //! | `connection` | keep-alive, pipelining, time limits of one downstream connection |
+//! | `route_request` | a request as rules see it |
 //! | `pipeline` | match, then run filters and arounds |
 //! | `around` | retry, errors, buffering: forward zero or more times |
 //! | `forward` | choose a server, send the request, await the response head |
@@ -36,6 +37,7 @@ pub mod proxy_protocol;
 mod pump;
 mod record;
 mod rescue;
+mod route_request;
 mod settings;
 mod spool;
 mod tunnel;
@@ -46,6 +48,7 @@ pub use connection::limit;
 pub use local::{ExchangeStats, Local, LocalSettings};
 pub use names::{Names, Resolution};
 pub use offload::{Jobs, MAX_QUEUED_JOBS, Offload, OffloadPool, Overloaded};
+pub(crate) use route_request::RouteRequest;
 pub use settings::{EntryPointSettings, ProxyProtocol};
 pub use view::{SnapshotReturn, View};
 pub use worker::{MAX_ENTRY_POINTS, MAX_WAITING_WORKERS, MAX_WORKERS, run_workers, tag_of};

@@ -13,23 +13,11 @@ mod origin;
 mod proxy;
 
 use client::Client;
-use origin::{answering, origin};
-use proxy::{Proxy, proxy, wait_until};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use origin::{OK, answering, origin};
+use proxy::{proxy, wait_until};
 
 fn asking_for(place: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Test-Panic: {place}\r\n\r\n")
-}
-
-fn count(proxy: &Proxy, name: &str) -> u64 {
-    let counters = proxy.counters();
-    let all = counters
-        .iter()
-        .flat_map(|shard| shard.iter().collect::<Vec<_>>());
-    all.filter(|(counter, _)| *counter == name)
-        .map(|(_, value)| value)
-        .sum()
 }
 
 #[test]
@@ -55,7 +43,7 @@ fn a_panic_before_the_answer_is_500_and_the_shard_goes_on() {
         assert_eq!(other.get("/").text(), "ok", "{n}: {place}");
     }
     wait_until("the panics are counted", || {
-        count(&proxy, "panicked_requests") == 20 && count(&proxy, "task_panics") == 20
+        proxy.count("panicked_requests") == 20 && proxy.count("task_panics") == 20
     });
 }
 
@@ -71,12 +59,12 @@ fn a_panic_leaves_no_count_no_permit_and_no_connection_behind() {
     assert_eq!(Client::connect(proxy.addr).get("/").status, 200);
     // What remains is the last request's connection in the pool.
     wait_until("everything is as before", || {
-        count(&proxy, "panicked_requests") == 30
-            && count(&proxy, "active_requests") == 0
-            && count(&proxy, "downstream_connections") == 0
-            && count(&proxy, "connections") == 1
-            && count(&proxy, "parked_upstream") == 1
-            && count(&proxy, "streams") == 0
+        proxy.count("panicked_requests") == 30
+            && proxy.count("active_requests") == 0
+            && proxy.count("downstream_connections") == 0
+            && proxy.count("connections") == 1
+            && proxy.count("parked_upstream") == 1
+            && proxy.count("streams") == 0
     });
 }
 
@@ -109,7 +97,7 @@ fn a_panic_behind_the_head_of_the_answer_cuts_the_connection() {
     let all = String::from_utf8(client.read_to_end()).unwrap();
     assert!(!all.contains("500"), "two answers to one request: {all}");
     wait_until("the panic is counted", || {
-        count(&proxy, "panicked_requests") == 1
+        proxy.count("panicked_requests") == 1
     });
 }
 

@@ -10,13 +10,14 @@
 //! CR, LF and NUL. Neighbouring entries that are also neighbours in the arena are written with one
 //! copy. Removed lines leave their bytes behind until [`Fields::clear`].
 //!
-//! Not here: which fields mean what (hop-by-hop, forwarded, framing) and parsing from the wire.
+//! What comes from the wire and goes to it is in `wire`. Not here: which fields mean what (hop-by-hop, forwarded,
+//! framing), and where in a received head a line begins and ends.
+
+mod wire;
 
 use std::fmt;
 
-use super::name::canonicalize_valid;
 pub use super::name::{FieldName, InvalidFieldName, MAX_NAME_BYTES, Named, list_members};
-use super::sink::Sink;
 use super::token::Token;
 
 /// Longest field value and largest arena, in bytes. Wire limits are far below; this one keeps the
@@ -177,11 +178,7 @@ impl Fields {
 
     /// Like [`Fields::set`], the value given in pieces that are written one after the other.
     pub fn set_parts(&mut self, name: &impl Named, parts: &[&[u8]]) {
-        let Some(first) = self
-            .lines
-            .iter()
-            .position(|line| line.is(name, &self.arena))
-        else {
+        let Some(first) = self.position(name) else {
             return self.append_parts(name, parts);
         };
         let line = self.put_line(name.token(), name.text(), parts);
@@ -199,11 +196,7 @@ impl Fields {
     }
 
     fn join_with(&mut self, name: &impl Named, value: Option<&[u8]>) {
-        let Some(first) = self
-            .lines
-            .iter()
-            .position(|line| line.is(name, &self.arena))
-        else {
+        let Some(first) = self.position(name) else {
             return value.map_or((), |value| self.append(name, value));
         };
         let start = self.begin_line(name.text());
@@ -287,25 +280,6 @@ impl Fields {
         });
     }
 
-    /// Writes the lines for which `keep(token)` holds as `Name: value\r\n`.
-    #[inline]
-    pub(crate) fn write(&self, keep: impl Fn(Option<Token>) -> bool, out: &mut impl Sink) {
-        let mut run = 0..0;
-        for line in &self.lines {
-            if line.token != UNKNOWN && !keep(Token::from_number(line.token)) {
-                continue;
-            }
-            let range = line.range();
-            if range.start == run.end {
-                run.end = range.end;
-            } else {
-                out.put(&self.arena[run]);
-                run = range;
-            }
-        }
-        out.put(&self.arena[run]);
-    }
-
     /// Removes the lines whose names the `Connection` lines list (RFC 9110 §7.6.1), except those that
     /// `spare(token, name)` protects. The `Connection` lines stay.
     pub(crate) fn remove_nominated(&mut self, spare: impl Fn(Option<Token>, &[u8]) -> bool) {
@@ -328,93 +302,6 @@ impl Fields {
             }
         }
         self.lines.truncate(write);
-    }
-
-    /// Like [`Fields::write`], with another spelling for the names for which `rename(token)` gives one.
-    pub(crate) fn write_renamed(
-        &self,
-        keep: impl Fn(Option<Token>) -> bool,
-        rename: impl Fn(Token) -> Option<&'static str>,
-        out: &mut impl Sink,
-    ) {
-        for line in &self.lines {
-            let token = Token::from_number(line.token);
-            if !keep(token) {
-                continue;
-            }
-            match token.and_then(&rename) {
-                Some(name) => out.put(name.as_bytes()),
-                None => out.put(line.name(&self.arena)),
-            }
-            out.put(b": ");
-            out.put(line.value(&self.arena));
-            out.put(b"\r\n");
-        }
-    }
-
-    /// Copies a received header section (lines ended by CRLF) into the empty arena, to be followed by
-    /// [`Fields::push_received`] for each line.
-    #[inline]
-    pub(crate) fn receive(&mut self, block: &[u8]) {
-        self.clear();
-        self.arena.extend_from_slice(block);
-    }
-
-    /// Adds the line whose name starts at `start` of the received block and whose value is at
-    /// `value`; returns its token, and whether the line is `Name: value` and CRLF without further
-    /// white space. The caller has validated both.
-    #[inline]
-    pub(crate) fn push_received(
-        &mut self,
-        start: usize,
-        name_len: usize,
-        value: std::ops::Range<usize>,
-    ) -> (Option<Token>, bool) {
-        let name_end = start + name_len;
-        let name = &mut self.arena[start..name_end];
-        let token = match Token::lookup_spelled(name) {
-            Some((token, canonical)) => {
-                if !canonical {
-                    name.copy_from_slice(token.name().as_bytes());
-                }
-                Some(token)
-            }
-            None => {
-                canonicalize_valid(name);
-                None
-            }
-        };
-        let tidy = self.arena.get(name_end..value.start) == Some(b": ")
-            && self.arena.get(value.end..value.end + 2) == Some(b"\r\n");
-        let line = if tidy {
-            self.line(start, token, name_len, value.end - value.start)
-        } else {
-            self.tidied(start..name_end, value, token)
-        };
-        self.lines.push(line);
-        (token, tidy)
-    }
-
-    /// Takes back the line pushed last: its meaning went elsewhere in the head.
-    #[inline]
-    pub(crate) fn drop_last(&mut self) {
-        self.lines.pop();
-    }
-
-    /// Rewrites a line with unusual white space at the end of the arena.
-    #[cold]
-    fn tidied(
-        &mut self,
-        name: std::ops::Range<usize>,
-        value: std::ops::Range<usize>,
-        token: Option<Token>,
-    ) -> Line {
-        let start = self.arena.len();
-        let name_len = name.len();
-        self.arena.extend_from_within(name);
-        self.arena.extend_from_slice(b": ");
-        self.arena.extend_from_within(value);
-        self.end_line(start, token, name_len)
     }
 
     fn put_line(&mut self, token: Option<Token>, name: &[u8], parts: &[&[u8]]) -> Line {
@@ -530,147 +417,4 @@ fn push_clean(arena: &mut Vec<u8>, value: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> FieldName {
-        FieldName::parse(text).unwrap()
-    }
-
-    fn fields(lines: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::new();
-        for (key, value) in lines {
-            fields.append(&name(key), value.as_bytes());
-        }
-        fields
-    }
-
-    fn written(fields: &Fields) -> String {
-        let mut out = Vec::new();
-        fields.write(|_| true, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn order_is_kept_and_names_are_canonical() {
-        let fields = fields(&[("x-b", "1"), ("HOST", "a"), ("foo_bar", "2"), ("x-b", "3")]);
-        assert_eq!(
-            written(&fields),
-            "X-B: 1\r\nHost: a\r\nFoo_bar: 2\r\nX-B: 3\r\n"
-        );
-        assert_eq!(fields.len(), 4);
-        assert_eq!(fields.get_name(&name("X-b")), Some(&b"1"[..]));
-        assert_eq!(fields.all_by_name(&name("x-B")).count(), 2);
-        assert_eq!(fields.count(&name("X-B")), 2);
-        assert_eq!(fields.get(Token::Host), Some(&b"a"[..]));
-    }
-
-    #[test]
-    fn set_replaces_all_at_the_place_of_the_first() {
-        let mut fields = fields(&[("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")]);
-        fields.set(&name("A"), b"5");
-        assert_eq!(written(&fields), "A: 5\r\nB: 2\r\nC: 4\r\n");
-        fields.set(&Token::Via, b"6");
-        assert_eq!(written(&fields), "A: 5\r\nB: 2\r\nC: 4\r\nVia: 6\r\n");
-    }
-
-    #[test]
-    fn remove_tells_whether_there_was_one() {
-        let mut fields = fields(&[("a", "1"), ("via", "2"), ("a", "3")]);
-        assert!(fields.remove(&name("a")));
-        assert!(!fields.remove(&name("a")));
-        assert!(fields.remove(&Token::Via));
-        assert!(fields.is_empty() && written(&fields).is_empty());
-    }
-
-    #[test]
-    fn a_value_cannot_start_a_line() {
-        let mut fields = Fields::new();
-        fields.append(&Token::Location, b" /a\r\nSet-Cookie: x\0 \t");
-        assert_eq!(written(&fields), "Location: /a  Set-Cookie: x\r\n");
-        fields.set_parts(&Token::Location, &[b"/b\r", b"\n", b"c"]);
-        assert_eq!(written(&fields), "Location: /b  c\r\n");
-        fields.append(&name("empty"), b" \t ");
-        assert_eq!(fields.get_name(&name("empty")), Some(&b""[..]));
-    }
-
-    #[test]
-    fn lists_are_joined() {
-        let mut fields = fields(&[
-            ("x-forwarded-for", "1"),
-            ("a", "b"),
-            ("x-forwarded-for", "2"),
-        ]);
-        fields.append_to_list(&Token::XForwardedFor, b"3");
-        assert_eq!(written(&fields), "X-Forwarded-For: 1, 2, 3\r\nA: b\r\n");
-        fields.join(&Token::XForwardedFor);
-        assert_eq!(fields.get(Token::XForwardedFor), Some(&b"1, 2, 3"[..]));
-        fields.join(&Token::Via);
-        assert!(!fields.contains(&Token::Via));
-        fields.append_to_list(&Token::Via, b"x");
-        assert_eq!(fields.get(Token::Via), Some(&b"x"[..]));
-        fields.set(&Token::Via, b"");
-        fields.append_to_list(&Token::Via, b"y");
-        assert_eq!(fields.get(Token::Via), Some(&b"y"[..]));
-    }
-
-    #[test]
-    fn received_lines_become_canonical_lines() {
-        let block = b"hOST:a\r\nx-Foo-BAR: v\r\nX-E:\r\nX-W:  w \t\r\n\r\n";
-        let mut fields = Fields::new();
-        fields.receive(block);
-        assert_eq!(fields.push_received(0, 4, 5..6), (Some(Token::Host), false));
-        assert_eq!(fields.push_received(8, 9, 19..20), (None, true));
-        assert_eq!(fields.push_received(22, 3, 26..26), (None, false));
-        assert_eq!(fields.push_received(28, 3, 34..35), (None, false));
-        assert_eq!(
-            written(&fields),
-            "Host: a\r\nX-Foo-Bar: v\r\nX-E: \r\nX-W: w\r\n"
-        );
-    }
-
-    #[test]
-    fn neighbours_are_written_at_once() {
-        struct Pieces(Vec<usize>);
-        impl Sink for Pieces {
-            fn put(&mut self, bytes: &[u8]) {
-                self.0.push(bytes.len());
-            }
-        }
-        let mut fields = fields(&[("a", "1"), ("b", "2"), ("via", "3"), ("c", "4")]);
-        let mut pieces = Pieces(Vec::new());
-        fields.write(|_| true, &mut pieces);
-        assert_eq!(pieces.0.iter().filter(|&&length| length > 0).count(), 1);
-        fields.remove(&Token::Via);
-        let mut pieces = Pieces(Vec::new());
-        fields.write(|_| true, &mut pieces);
-        assert_eq!(pieces.0.iter().filter(|&&length| length > 0).count(), 2);
-    }
-
-    #[test]
-    fn nominated_lines_go_and_spared_ones_stay() {
-        let mut fields = fields(&[
-            ("x-a", "1"),
-            ("connection", "X-B, x-keep"),
-            ("x-b", "2"),
-            ("x-keep", "3"),
-            ("connection", "x-A,connection"),
-            ("x-c", "4"),
-        ]);
-        fields.remove_nominated(|_, name| name == b"X-Keep");
-        let names: Vec<_> = fields.iter().map(|(name, _)| name).collect();
-        assert_eq!(
-            names,
-            [&b"Connection"[..], b"X-Keep", b"Connection", b"X-C"]
-        );
-    }
-
-    #[test]
-    fn clear_keeps_the_memory() {
-        let mut fields = fields(&[("a", "1")]);
-        let capacity = (fields.arena.capacity(), fields.lines.capacity());
-        fields.clear();
-        assert_eq!((fields.arena.capacity(), fields.lines.capacity()), capacity);
-        assert!(fields.is_empty() && fields.get_name(&name("a")).is_none());
-    }
-}
+mod tests;

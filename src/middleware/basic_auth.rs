@@ -212,7 +212,7 @@ fn challenge(realm: &str) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::config::secret::Secret;
 
     #[test]
     fn who_does_not_exist_costs_what_the_dearest_hash_costs() {

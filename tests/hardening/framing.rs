@@ -4,11 +4,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::support::client::Client;
-use super::support::origin::{answering, origin};
+use super::support::origin::{OK, Origin, answering, config, origin};
 use super::support::proxy::{Proxy, proxy, wait_until};
 use super::wire::{Recorder, converse, recorder};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 fn scene() -> (Recorder, Proxy) {
@@ -166,7 +165,7 @@ fn a_second_host_or_none_is_refused() {
 fn an_absolute_target_and_not_the_host_field_is_routed_and_forwarded() {
     let origin = answering(OK);
     let secret = recorder();
-    let yaml = super::support::origin::config(&[
+    let yaml = config(&[
         ("Host(`open.test`)", &origin.url()),
         ("Host(`secret.test`)", &secret.url()),
     ]);
@@ -296,12 +295,7 @@ fn an_upstream_connection_whose_request_was_not_written_whole_is_not_reused() {
     );
     assert!(client.is_closed());
     wait_until("the connection is not kept", || {
-        let counters = proxy.counters();
-        let parked = counters[0]
-            .iter()
-            .find(|(name, _)| *name == "parked_upstream");
-        let requests = counters[0].iter().find(|(name, _)| *name == "requests");
-        parked == Some(("parked_upstream", 0)) && requests == Some(("requests", 1))
+        proxy.count("requests") == 1 && proxy.count("parked_upstream") == 0
     });
 }
 
@@ -423,7 +417,7 @@ fn an_unknown_expectation_is_417_and_its_body_no_request() {
 fn a_refused_expectation_leaves_no_body_to_be_read_as_a_request() {
     let origin = recorder();
     let refusing = origin_that_refuses();
-    let yaml = super::support::origin::config(&[
+    let yaml = config(&[
         ("Path(`/refused`)", &refusing.url()),
         ("PathPrefix(`/`)", &origin.url()),
     ]);
@@ -444,7 +438,7 @@ fn a_refused_expectation_leaves_no_body_to_be_read_as_a_request() {
     assert_eq!(origin.requests(), []);
 }
 
-fn origin_that_refuses() -> super::support::origin::Origin {
+fn origin_that_refuses() -> Origin {
     origin(|peer| {
         while peer.head().is_some() {
             peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");

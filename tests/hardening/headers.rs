@@ -1,10 +1,8 @@
 //! What a client says about itself, in whatever spelling, and what it says about other fields.
 
 use super::support::client::{Client, Response};
-use super::support::origin::{Origin, answering, config};
+use super::support::origin::{OK, Origin, answering, behind};
 use super::support::proxy::{Proxy, builder, proxy};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Sends `fields` and returns the answer.
 fn ask(proxy: &Proxy, target: &str, fields: &str) -> Response {
@@ -36,17 +34,7 @@ fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
 
 /// A router with these middlewares before one origin.
 fn with_middlewares(origin: &Origin, middlewares: &[(&str, &str)]) -> Proxy {
-    let names: Vec<&str> = middlewares.iter().map(|(name, _)| *name).collect();
-    let mut yaml = config(&[("PathPrefix(`/`)", &origin.url())]);
-    yaml = yaml.replace(
-        "service: s0",
-        &format!("service: s0, middlewares: [{}]", names.join(", ")),
-    );
-    yaml += "  middlewares:\n";
-    for (name, middleware) in middlewares {
-        yaml += &format!("    {name}: {middleware}\n");
-    }
-    proxy(&yaml)
+    proxy(&behind(middlewares, &origin.config()))
 }
 
 #[test]

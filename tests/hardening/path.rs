@@ -2,11 +2,22 @@
 //! and it is normal.
 
 use super::support::client::Client;
-use super::support::origin::{Origin, answering, config};
+use super::support::origin::{Origin, answering, behind, config};
 use super::support::proxy::{Proxy, proxy};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nopen";
+const OPEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nopen";
 const SECRET: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret";
+
+/// The origin of what a rule protects, that of everything else, and the proxy in front of both.
+fn scene(protecting: &str) -> (Origin, Origin, Proxy) {
+    let (secret, open) = (answering(SECRET), answering(OPEN));
+    let yaml = config(&[
+        (protecting, &secret.url()),
+        ("PathPrefix(`/`)", &open.url()),
+    ]);
+    let proxy = proxy(&yaml);
+    (secret, open, proxy)
+}
 
 /// The status and body of the answer to a target, which may hold any bytes.
 fn ask(proxy: &Proxy, target: impl AsRef<[u8]>) -> (u16, String) {
@@ -23,13 +34,6 @@ fn ask(proxy: &Proxy, target: impl AsRef<[u8]>) -> (u16, String) {
         head.get(9..12).unwrap_or_default().parse().unwrap_or(0),
         body.to_owned(),
     )
-}
-
-/// The target of the last request that the origin saw.
-fn last(origin: &Origin) -> String {
-    let seen = origin.seen();
-    let head = &seen.last().expect("a request").head;
-    head.split(' ').nth(1).expect("a target").to_owned()
 }
 
 /// A path in normal form, made in the simplest way: escapes of what needs none are decoded, empty and dot segments
@@ -68,12 +72,7 @@ fn normal(path: &str) -> String {
 
 #[test]
 fn every_form_of_a_protected_path_is_protected() {
-    let (open, secret) = (answering(OK), answering(SECRET));
-    let yaml = config(&[
-        ("PathPrefix(`/admin`)", &secret.url()),
-        ("PathPrefix(`/`)", &open.url()),
-    ]);
-    let proxy = proxy(&yaml);
+    let (secret, open, proxy) = scene("PathPrefix(`/admin`)");
     for target in [
         "/admin",
         "/admin/",
@@ -106,8 +105,8 @@ fn every_form_of_a_protected_path_is_protected() {
     ] {
         let (status, body) = ask(&proxy, target);
         assert_eq!((status, &*body), (200, "secret"), "{target}");
-        let forwarded = last(&secret);
-        let path = forwarded.split('?').next().unwrap_or_default();
+        let forwarded = secret.last();
+        let path = forwarded.target().split('?').next().unwrap_or_default();
         assert_eq!(path, normal(path), "{target}");
         assert!(path.starts_with("/admin"), "{target}: {path}");
     }
@@ -116,12 +115,7 @@ fn every_form_of_a_protected_path_is_protected() {
 
 #[test]
 fn what_is_no_form_of_a_protected_path_is_forwarded_as_it_was_matched() {
-    let (open, secret) = (answering(OK), answering(SECRET));
-    let yaml = config(&[
-        ("PathPrefix(`/admin`)", &secret.url()),
-        ("PathPrefix(`/`)", &open.url()),
-    ]);
-    let proxy = proxy(&yaml);
+    let (secret, open, proxy) = scene("PathPrefix(`/admin`)");
     for target in [
         "/ADMIN",
         "/admi",
@@ -141,8 +135,9 @@ fn what_is_no_form_of_a_protected_path_is_forwarded_as_it_was_matched() {
     ] {
         let (status, body) = ask(&proxy, target);
         assert_eq!((status, &*body), (200, "open"), "{target}");
-        let forwarded = last(&open);
-        assert_eq!(forwarded, normal(&forwarded), "{target}");
+        let forwarded = open.last();
+        let forwarded = forwarded.target();
+        assert_eq!(forwarded, normal(forwarded), "{target}");
         assert!(!forwarded.starts_with("/admin"), "{target}: {forwarded}");
     }
     assert_eq!(secret.seen().len(), 0);
@@ -150,34 +145,26 @@ fn what_is_no_form_of_a_protected_path_is_forwarded_as_it_was_matched() {
 
 #[test]
 fn fragments_backslashes_and_broken_escapes_are_refused_or_stay_encoded() {
-    let (open, secret) = (answering(OK), answering(SECRET));
-    let yaml = config(&[
-        ("PathPrefix(`/admin`)", &secret.url()),
-        ("PathPrefix(`/`)", &open.url()),
-    ]);
-    let proxy = proxy(&yaml);
+    let (secret, open, proxy) = scene("PathPrefix(`/admin`)");
     for target in ["/x#/../admin", "/admin#x", "/x%zz/admin", "/x%2", "/x%"] {
         let (status, _) = ask(&proxy, target);
         assert_eq!(status, 400, "{target}");
     }
     let (status, _) = ask(&proxy, "/x\\..\\admin");
-    assert_eq!((status, &*last(&open)), (200, "/x%5C..%5Cadmin"));
+    assert_eq!((status, open.last().target()), (200, "/x%5C..%5Cadmin"));
     for bytes in [&b"/\xff/admin"[..], b"/x|\xc3\xa9"] {
         assert_eq!(ask(&proxy, bytes).0, 200);
-        assert!(last(&open).is_ascii());
+        assert!(open.last().target().is_ascii());
     }
     assert_eq!(secret.seen().len(), 0);
 }
 
 #[test]
 fn encoded_reserved_characters_are_refused_where_that_is_configured() {
-    let origin = answering(OK);
-    let yaml = origin.config();
+    let origin = answering(OPEN);
     // What an entry point says becomes such a middleware of its routers.
-    let denying = "{allowEncodedSlash: false, allowEncodedBackSlash: false, allowEncodedNullCharacter: false, allowEncodedSemicolon: false}";
-    let yaml = yaml.replace("service: s0", "service: s0, middlewares: [e]")
-        + &format!("  middlewares:\n    e: {{encodedCharacters: {denying}}}\n");
-    let proxy = proxy(&yaml);
+    let denying = "{encodedCharacters: {allowEncodedSlash: false, allowEncodedBackSlash: false, allowEncodedNullCharacter: false, allowEncodedSemicolon: false}}";
+    let proxy = proxy(&behind(&[("e", denying)], &origin.config()));
     for target in ["/x%2Fy", "/x%2f..%2fadmin", "/x%5Cy", "/x%00y", "/x%3By"] {
         assert_eq!(ask(&proxy, target).0, 400, "{target}");
     }
@@ -186,12 +173,7 @@ fn encoded_reserved_characters_are_refused_where_that_is_configured() {
 
 #[test]
 fn bytes_that_are_no_text_cannot_hide_from_a_path_expression() {
-    let (open, secret) = (answering(OK), answering(SECRET));
-    let yaml = config(&[
-        ("PathRegexp(`^/.*/admin`)", &secret.url()),
-        ("PathPrefix(`/`)", &open.url()),
-    ]);
-    let proxy = proxy(&yaml);
+    let (_secret, open, proxy) = scene("PathRegexp(`^/.*/admin`)");
     for target in [
         &b"/x/admin"[..],
         b"/\xff/admin",
@@ -220,11 +202,9 @@ fn a_path_that_a_middleware_edits_is_normal_again_or_refused() {
         "{addPrefix: {prefix: /pre}}",
     ];
     for edit in edits {
-        let origin = answering(OK);
+        let origin = answering(OPEN);
         let yaml = config(&[("PathPrefix(`/api`)", &origin.url())]);
-        let yaml = yaml.replace("service: s0", "service: s0, middlewares: [e]")
-            + &format!("  middlewares:\n    e: {edit}\n");
-        let proxy = proxy(&yaml);
+        let proxy = proxy(&behind(&[("e", edit)], &yaml));
         for target in [
             "/api",
             "/api/",
@@ -248,8 +228,9 @@ fn a_path_that_a_middleware_edits_is_normal_again_or_refused() {
             let before = origin.seen().len();
             let (status, _) = ask(&proxy, target);
             if status == 200 {
-                let forwarded = last(&origin);
-                assert_eq!(forwarded, normal(&forwarded), "{edit}: {target}");
+                let forwarded = origin.last();
+                let forwarded = forwarded.target();
+                assert_eq!(forwarded, normal(forwarded), "{edit}: {target}");
             } else {
                 assert!(status == 400 || status == 404, "{edit}: {target}: {status}");
                 assert_eq!(origin.seen().len(), before, "{edit}: {target}");

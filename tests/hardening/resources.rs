@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use ringway::config::duration::GoDuration;
 
 use super::support::client::Client;
-use super::support::origin::{Origin, answering, config, origin};
+use super::support::origin::{OK, Origin, answering, answering_bytes, behind, origin};
 use super::support::process::{Process, hosts, one_file, wait_for};
 use super::support::proxy::{Proxy, builder, proxy, wait_until};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// A proxy whose entry point has these time limits, in milliseconds; 0 is none.
@@ -27,20 +26,10 @@ fn with_timeouts(origin: &Origin, read: i32, write: i32, idle: i32) -> Proxy {
         .start(&origin.config())
 }
 
-fn count(proxy: &Proxy, name: &str) -> u64 {
-    let counters = proxy.counters();
-    let all = counters
-        .iter()
-        .flat_map(|shard| shard.iter().collect::<Vec<_>>());
-    all.filter(|(counter, _)| *counter == name)
-        .map(|(_, value)| value)
-        .sum()
-}
-
 #[track_caller]
 fn nothing_is_left(proxy: &Proxy) {
     wait_until("every client's connection has ended", || {
-        count(proxy, "downstream_connections") == 0 && count(proxy, "active_requests") == 0
+        proxy.count("downstream_connections") == 0 && proxy.count("active_requests") == 0
     });
 }
 
@@ -117,16 +106,7 @@ fn slow_bodies_end_with_408_and_free_the_origin() {
 
 #[test]
 fn slow_readers_end_at_the_write_timeout() {
-    let body = vec![b'x'; 30 << 20];
-    let origin = origin(move |peer| {
-        while peer.request().is_some() {
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            ));
-            peer.send(&body);
-        }
-    });
+    let origin = answering_bytes(30 << 20);
     let proxy = with_timeouts(&origin, 0, 300, 0);
     let readers: Vec<Client> = (0..5)
         .map(|_| {
@@ -135,7 +115,7 @@ fn slow_readers_end_at_the_write_timeout() {
             client
         })
         .collect();
-    wait_until("all have begun", || count(&proxy, "requests") == 5);
+    wait_until("all have begun", || proxy.count("requests") == 5);
     nothing_is_left(&proxy);
     for mut reader in readers {
         assert!(reader.read_to_end().len() < 30 << 20, "cut off");
@@ -274,7 +254,7 @@ fn an_accept_flood_is_served_and_leaves_nothing_behind() {
         .collect();
     assert_eq!(Client::connect(proxy.addr).get("/").status, 200);
     wait_until("the idle ones are there", || {
-        count(&proxy, "downstream_connections") >= 1000
+        proxy.count("downstream_connections") >= 1000
     });
     drop(idle);
     nothing_is_left(&proxy);
@@ -363,12 +343,9 @@ fn more_than_the_configured_connections_are_closed_at_once() {
 
 /// A process whose one route holds bodies in memory, of which 4 MiB are allowed in all.
 fn holding(origin: &Origin, middleware: &str) -> Process {
-    let yaml = config(&[("PathPrefix(`/`)", &origin.url())])
-        .replace("service: s0", "service: s0, middlewares: [m]")
-        + &format!("  middlewares: {{m: {middleware}}}\n");
     one_file("")
         .option("ringway: {shards: 1, limits: {maxHeldMemoryBytes: 4194304}}")
-        .dynamic(&yaml)
+        .dynamic(&behind(&[("m", middleware)], &origin.config()))
         .start()
 }
 
@@ -441,16 +418,7 @@ fn a_body_that_retry_may_not_hold_is_streamed() {
 
 #[test]
 fn answers_held_for_buffering_have_the_same_limit_and_slow_readers_keep_their_share() {
-    let body = vec![b'x'; 3 << 20];
-    let origin = origin(move |peer| {
-        while peer.request().is_some() {
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            ));
-            peer.send(&body);
-        }
-    });
+    let origin = answering_bytes(3 << 20);
     let process = holding(&origin, "{buffering: {maxResponseBodyBytes: 10000000}}");
     // Its receive buffer is too small for the answer, so that the rest stays held until it reads.
     let socket =

@@ -7,23 +7,14 @@ use super::support::client::{Client, Response};
 use super::support::origin::{Origin, Peer, origin};
 use super::support::proxy::{proxy, wait_until};
 
-/// The path of a request; answers begin with it, so that everybody can tell their own.
-fn path(head: &str) -> String {
-    head.split(' ').nth(1).unwrap_or_default().to_owned()
-}
-
-/// An origin that answers `/bad` with `answer`, and everything else properly, on connections that stay open.
+/// An origin that answers `/bad` with `answer`, and everything else properly, on connections that stay open: with the
+/// target, so that everybody can tell their own.
 fn misframing(answer: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
     origin(move |peer| {
         while let Some(seen) = peer.request() {
-            let path = path(&seen.head);
-            if path == "/bad" {
-                answer(peer);
-            } else {
-                let length = path.len();
-                peer.send(format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{path}"
-                ));
+            match seen.target() {
+                "/bad" => answer(peer),
+                target => peer.answer(target),
             }
         }
     })
@@ -101,10 +92,7 @@ fn surplus_on_an_idle_connection_ends_it() {
     let proxy = proxy(&origin.config());
     assert_eq!(Client::connect(proxy.addr).get("/bad").text(), "ok");
     wait_until("the connection is dropped", || {
-        let counters = proxy.counters();
-        counters[0]
-            .iter()
-            .any(|counter| counter == ("parked_upstream_lost", 1))
+        proxy.count("parked_upstream_lost") == 1
     });
     for n in 0..5 {
         let target = format!("/victim{n}");
@@ -241,11 +229,8 @@ fn a_body_cut_short_resets_a_client_that_reads_until_the_end_of_the_connection()
 fn an_early_answer_to_an_unread_body_poisons_no_pool() {
     let origin = origin(|peer| {
         while let Some(head) = peer.head() {
-            let path = path(&head);
-            let length = path.len();
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{path}"
-            ));
+            let target = head.split(' ').nth(1).expect("a target");
+            peer.answer(target);
         }
     });
     let proxy = proxy(&origin.config());

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::reader::{End, QUIRKS, Quirk, Reading, Request, read};
 use super::support::client::Client;
+use super::support::origin::behind;
 use super::support::proxy::proxy;
 use super::variants::{self, Variant};
 use super::wire::{Recorder, converse, recorder};
@@ -51,13 +52,11 @@ fn no_list_of_smuggling_variants_gets_a_request_through_that_was_not_framed() {
 #[test]
 fn no_variant_gets_through_where_bodies_are_held_in_memory() {
     let origin = recorder();
-    let yaml = format!(
-        "http:\n  routers: {{r: {{rule: \"PathPrefix(`/`)\", service: s, middlewares: [b, r]}}}}\n  \
-         middlewares: {{b: {{buffering: {{maxRequestBodyBytes: 1000000}}}}, r: {{retry: {{attempts: 2}}}}}}\n  \
-         services: {{s: {{loadBalancer: {{servers: [{{url: \"{}\"}}]}}}}}}\n",
-        origin.url()
-    );
-    let proxy = proxy(&yaml);
+    let holding = [
+        ("b", "{buffering: {maxRequestBodyBytes: 1000000}}"),
+        ("r", "{retry: {attempts: 2}}"),
+    ];
+    let proxy = proxy(&behind(&holding, &origin.config()));
     replay(&origin, proxy.addr);
 }
 

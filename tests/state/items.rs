@@ -173,10 +173,7 @@ fn holding(name: &'static str) -> (Origin, Sender<()>) {
                 // Also released when the test is over.
                 let _ = released.lock().expect("no panic holds it").recv();
             }
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}",
-                name.len()
-            ));
+            peer.answer(name);
         }
     });
     (origin, release)
@@ -335,14 +332,7 @@ fn counters(config: &mut Configuration) -> Start {
     Box::new(move |proxy| {
         let mut client = Client::connect(proxy.addr);
         let counters = proxy.counters();
-        let requests = move || -> u64 {
-            let all = counters
-                .iter()
-                .flat_map(|shard| shard.iter().collect::<Vec<_>>());
-            all.filter(|(name, _)| *name == "requests")
-                .map(|(_, value)| value)
-                .sum()
-        };
+        let requests = move || counters.count("requests");
         let mut known = 0;
         let mut sent = 0;
         Box::new(move |moment| {
@@ -367,14 +357,7 @@ fn verified_password(config: &mut Configuration) -> Start {
     Box::new(move |proxy| {
         let mut client = Client::connect(proxy.addr);
         let counters = proxy.counters();
-        let checks = move || -> u64 {
-            let all = counters
-                .iter()
-                .flat_map(|shard| shard.iter().collect::<Vec<_>>());
-            all.filter(|(name, _)| *name == "password_checks")
-                .map(|(_, value)| value)
-                .sum()
-        };
+        let checks = move || counters.count("password_checks");
         Box::new(move |moment| {
             // ann:secret
             client.send(

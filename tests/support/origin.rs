@@ -4,6 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use super::client::field;
+
+/// The shortest answer with a body.
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
 /// An origin and what it has seen.
 pub struct Origin {
     pub addr: SocketAddr,
@@ -62,10 +67,25 @@ pub fn answering(response: &'static str) -> Origin {
     })
 }
 
+/// The same with a body of so many bytes.
+pub fn answering_bytes(length: usize) -> Origin {
+    let body = vec![b'x'; length];
+    origin(move |peer| {
+        while peer.request().is_some() {
+            peer.answer(&body);
+        }
+    })
+}
+
 impl Origin {
     /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no panic holds it").clone()
+    }
+
+    /// The last of them.
+    pub fn last(&self) -> Seen {
+        self.seen().pop().expect("a request")
     }
 
     /// `http://address`
@@ -79,7 +99,19 @@ impl Origin {
     }
 }
 
-/// Routers by rule, each with a service of one server.
+impl Seen {
+    /// What the request line asks for.
+    pub fn target(&self) -> &str {
+        self.head.split(' ').nth(1).expect("a target")
+    }
+
+    /// The first value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+}
+
+/// A dynamic configuration: routers by rule, each with a service of one server.
 pub fn config(routes: &[(&str, &str)]) -> String {
     let mut yaml = String::from("http:\n  routers:\n");
     for (n, (rule, _)) in routes.iter().enumerate() {
@@ -92,6 +124,21 @@ pub fn config(routes: &[(&str, &str)]) -> String {
     yaml
 }
 
+/// Such a configuration with every router behind these middlewares, in this order.
+pub fn behind(middlewares: &[(&str, &str)], config: &str) -> String {
+    let names: Vec<&str> = middlewares.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let mut yaml = config.replace(
+        ", service: ",
+        &format!(", middlewares: [{names}], service: "),
+    );
+    yaml += "  middlewares:\n";
+    for (name, middleware) in middlewares {
+        yaml += &format!("    {name}: {middleware}\n");
+    }
+    yaml
+}
+
 impl Peer {
     /// Reads a request, its body included; `None` at the end of the connection.
     pub fn request(&mut self) -> Option<Seen> {
@@ -99,7 +146,7 @@ impl Peer {
         let lower = head.to_ascii_lowercase();
         let mut body = Vec::new();
         let mut trailers = Vec::new();
-        if let Some(length) = field(&lower, "content-length") {
+        if let Some(length) = field(&head, "content-length") {
             body.resize(length.parse().expect("a length"), 0);
             self.stream.read_exact(&mut body).ok()?;
         } else if lower.contains("transfer-encoding: chunked") {
@@ -156,14 +203,15 @@ impl Peer {
         }
     }
 
+    /// Sends an answer that is nothing but a body.
+    pub fn answer(&mut self, body: impl AsRef<[u8]>) {
+        let body = body.as_ref();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.send([head.as_bytes(), body].concat());
+    }
+
     /// Sends bytes; a peer that has gone is no error of the origin.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
     }
-}
-
-fn field<'a>(lower_head: &'a str, name: &str) -> Option<&'a str> {
-    lower_head
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
 }

@@ -36,6 +36,9 @@ pub struct Proxy {
     updates: u64,
 }
 
+/// What the shards count, as they published it last: at most a second old.
+pub struct ShardCounters(Vec<Arc<Counters>>);
+
 struct Shard {
     link: ShardLink,
     counters: Arc<Counters>,
@@ -195,10 +198,29 @@ impl Proxy {
         self.planner.published().generation
     }
 
-    /// Each shard's counters, as they are read from another thread: at most a second old.
-    pub fn counters(&self) -> Vec<Arc<Counters>> {
+    pub fn counters(&self) -> ShardCounters {
         let shards = self.shards.iter();
-        shards.map(|shard| shard.counters.clone()).collect()
+        ShardCounters(shards.map(|shard| shard.counters.clone()).collect())
+    }
+
+    /// A counter as it is now.
+    pub fn count(&self, name: &str) -> u64 {
+        self.counters().count(name)
+    }
+}
+
+impl ShardCounters {
+    /// A counter's sum over the shards; one that has published nothing yet has counted nothing.
+    pub fn count(&self, name: &str) -> u64 {
+        let published = self.0.iter().filter_map(|shard| {
+            let mut values = shard.iter().peekable();
+            values.peek()?;
+            let (_, value) = values
+                .find(|(counter, _)| *counter == name)
+                .expect("a counter of this name");
+            Some(value)
+        });
+        published.sum()
     }
 }
 

@@ -37,6 +37,35 @@ pub async fn list(
     Ok((pairs, listing, pages))
 }
 
+/// What changes from now on.
+pub async fn watched<S: Store>(store: &mut S, scope: Scope<'_>) -> S::Watch {
+    let (_, listing, _) = list(store, scope).await.expect("listed");
+    store.watch(scope, listing.revision).await.expect("watched")
+}
+
+/// Somebody sets `a` and `b` below `traefik/` to the same number again and again, up to `last`: no event and no listing
+/// has the one without the other.
+pub async fn are_never_torn(store: &mut impl Store, last: u32) {
+    let root = Scope::Prefix("traefik/");
+    let mut watch = watched(store, root).await;
+    loop {
+        let changed = changes(&mut watch).await;
+        let values: Vec<&str> = changed
+            .iter()
+            .filter_map(|one| one.split('=').nth(1))
+            .collect();
+        assert!(
+            values.len() == 2 && values[0] == values[1],
+            "torn: {changed:?}"
+        );
+        let (pairs, ..) = list(store, root).await.expect("listed");
+        assert_eq!(pairs["traefik/a"], pairs["traefik/b"], "torn");
+        if values[0] == last.to_string() {
+            return;
+        }
+    }
+}
+
 /// The next event.
 pub async fn next(watch: &mut impl Watch) -> Result<Event, StoreError> {
     let next = tokio::time::timeout(PATIENCE, watch.next()).await;

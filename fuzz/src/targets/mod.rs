@@ -1,4 +1,4 @@
-//! The targets, one file each.
+//! The targets, one file each, and what several of them need.
 
 mod choices;
 pub mod chunked_body;
@@ -14,6 +14,10 @@ pub mod response_head;
 pub mod routes;
 pub mod rule;
 pub mod static_config;
+
+use ringway::http::{BodyLength, Fields};
+
+use crate::reference::head::{Field, Framing, canonical};
 
 /// Numbers that follow from an input and nothing else, so that an input fails again as it failed: for where to cut it.
 struct Numbers(u64);
@@ -43,4 +47,28 @@ impl Numbers {
             _ => (0..SOME).map(|_| self.below(length)).collect(),
         }
     }
+}
+
+/// How long a body is, in the reference's words.
+fn framing(body: BodyLength) -> Framing {
+    match body {
+        BodyLength::None => Framing::None,
+        BodyLength::Length(length) => Framing::Length(length),
+        BodyLength::Chunked => Framing::Chunked,
+        BodyLength::UntilClose => Framing::UntilClose,
+    }
+}
+
+/// The fields are those that the reference read, in order, but for those that a head keeps apart.
+#[track_caller]
+fn assert_fields(fields: &Fields, expected: &[Field], is_apart: impl Fn(&[u8]) -> bool) {
+    let lines = expected.iter().filter(|(name, _)| !is_apart(name));
+    let lines = lines.map(|(name, value)| (canonical(name), value.clone()));
+    let fields = fields
+        .iter()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()));
+    assert_eq!(
+        fields.collect::<Vec<Field>>(),
+        lines.collect::<Vec<Field>>()
+    );
 }

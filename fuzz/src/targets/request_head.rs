@@ -9,13 +9,12 @@ use ringway::http::path::{is_normal, is_sanitized};
 use ringway::http::query::apply_semicolons;
 use ringway::http::underscore::apply_underscores;
 use ringway::http::{
-    BodyLength, ForwardedPolicy, Limits, Peer, RequestHead, Semicolons, TargetForm, Underscores,
-    Version,
+    ForwardedPolicy, Limits, Peer, RequestHead, Semicolons, TargetForm, Underscores, Version,
 };
 
-use super::Numbers;
+use super::{Numbers, assert_fields, framing};
 use crate::allocation::within;
-use crate::reference::head::{self, Field, Framing, canonical, members, values};
+use crate::reference::head::{self, Field, Framing, members, values};
 
 /// The peer of every request.
 const PEER: [u8; 4] = [192, 0, 2, 7];
@@ -73,15 +72,6 @@ fn in_pieces(data: &[u8], limits: &Limits, is_refused: bool, length: Option<usiz
     }
 }
 
-fn framing(body: BodyLength) -> Framing {
-    match body {
-        BodyLength::None => Framing::None,
-        BodyLength::Length(length) => Framing::Length(length),
-        BodyLength::Chunked => Framing::Chunked,
-        BodyLength::UntilClose => Framing::UntilClose,
-    }
-}
-
 /// What was read is what is there.
 fn compare(head: &RequestHead, expected: &head::Request) {
     assert_eq!(head.method_bytes(), expected.method);
@@ -91,16 +81,7 @@ fn compare(head: &RequestHead, expected: &head::Request) {
     let is_apart = |name: &[u8]| {
         name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"transfer-encoding")
     };
-    let lines = expected.fields.iter().filter(|(name, _)| !is_apart(name));
-    let lines = lines.map(|(name, value)| (canonical(name), value.clone()));
-    let fields = head
-        .fields
-        .iter()
-        .map(|(name, value)| (name.to_vec(), value.to_vec()));
-    assert_eq!(
-        fields.collect::<Vec<Field>>(),
-        lines.collect::<Vec<Field>>()
-    );
+    assert_fields(&head.fields, &expected.fields, is_apart);
     let hosts = values(&expected.fields, "host");
     match head.target_form {
         TargetForm::Asterisk => assert_eq!(expected.target, b"*"),

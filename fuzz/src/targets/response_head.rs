@@ -2,11 +2,11 @@
 
 use ringway::http::h1::{ResponseOptions, parse_response, write_response};
 use ringway::http::hop::prepare_response;
-use ringway::http::{BodyLength, Limits, Method, ResponseHead, Version};
+use ringway::http::{Limits, Method, ResponseHead, Version};
 
-use super::Numbers;
+use super::{Numbers, assert_fields, framing};
 use crate::allocation::within;
-use crate::reference::head::{self, Field, Framing, canonical, members, values};
+use crate::reference::head::{self, Framing, members, values};
 
 /// Reads `data` as the first bytes of a response.
 pub fn run(data: &[u8]) {
@@ -40,31 +40,15 @@ pub fn run(data: &[u8]) {
 fn compare(head: &ResponseHead, expected: &head::Response) {
     assert_eq!(head.status, expected.status);
     assert_eq!(head.version == Version::Http11, expected.minor > 0);
-    let framing = match head.body {
-        BodyLength::None => Framing::None,
-        BodyLength::Length(length) => Framing::Length(length),
-        BodyLength::Chunked => Framing::Chunked,
-        BodyLength::UntilClose => Framing::UntilClose,
-    };
-    assert_eq!(framing, expected.framing);
+    assert_eq!(framing(head.body), expected.framing);
     // Ringway may be warier, never bolder.
     assert!(
         expected.keep_alive || !head.keep_alive,
         "a connection is used again that must not be"
     );
-    let lines = expected
-        .fields
-        .iter()
-        .filter(|(name, _)| !name.eq_ignore_ascii_case(b"transfer-encoding"));
-    let lines = lines.map(|(name, value)| (canonical(name), value.clone()));
-    let fields = head
-        .fields
-        .iter()
-        .map(|(name, value)| (name.to_vec(), value.to_vec()));
-    assert_eq!(
-        fields.collect::<Vec<Field>>(),
-        lines.collect::<Vec<Field>>()
-    );
+    assert_fields(&head.fields, &expected.fields, |name| {
+        name.eq_ignore_ascii_case(b"transfer-encoding")
+    });
 }
 
 /// What a client is sent is one head, framed for its version, without what was for the proxy alone.

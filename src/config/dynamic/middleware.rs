@@ -2,18 +2,14 @@
 //!
 //! What the middlewares do is written beside their code; this is the configuration's vocabulary.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-
 use super::http::EncodedCharacters;
-use crate::config::decode::{Decode, Free, How, List, Map, ObjectError, Path, Text};
+use crate::config::decode::{Free, List, Map, Text};
 use crate::config::duration::GoDuration;
-use crate::config::schema::decode_one_of;
 use crate::config::secret::{Secret, without_credentials, without_password};
-use crate::config::tree::Node;
 
 one_of! {
     /// What a request passes on its way to a service.
-    pub enum HttpMiddleware {
+    pub enum HttpMiddleware: "middleware" {
         /// Puts a prefix before the path.
         AddPrefix(AddPrefix) = "addPrefix",
         /// Asks for a name and password.
@@ -66,33 +62,6 @@ one_of! {
         StripPrefixRegex(StripPrefixRegex) = "stripPrefixRegex",
         /// A plugin with its free configuration, by the plugin's name.
         Plugin(Map<Free>) = "plugin",
-    }
-}
-
-impl Decode for HttpMiddleware {
-    fn decode(
-        node: &Node<'_>,
-        _how: How,
-        path: &Path<'_>,
-        errors: &mut Vec<ObjectError>,
-    ) -> Option<Self> {
-        decode_one_of(
-            "middleware",
-            Self::TYPES,
-            node,
-            path,
-            errors,
-            Self::decode_variant,
-            |_, _| false,
-        )
-    }
-}
-
-impl Serialize for HttpMiddleware {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        self.serialize_entry(&mut map)?;
-        map.end()
     }
 }
 

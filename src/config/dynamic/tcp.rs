@@ -1,14 +1,10 @@
 //! TCP routers, services, middlewares and servers transports (Traefik: `tcp.*`).
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-
 use super::http::{HealthCheck, Spiffe, WeightedService};
 use super::middleware::SourceRange;
 use super::tls::{Certificate, Domain};
-use crate::config::decode::{Decode, How, List, ObjectError, Path, Text};
+use crate::config::decode::{List, Text};
 use crate::config::duration::GoDuration;
-use crate::config::schema::decode_one_of;
-use crate::config::tree::Node;
 
 schema! {
     /// Which connections go through which middlewares to which service (`tcp.routers.<name>`).
@@ -138,7 +134,7 @@ schema! {
 
 one_of! {
     /// Where a TCP router's connections go (`tcp.services.<name>`).
-    pub enum TcpService {
+    pub enum TcpService: "service" {
         /// Servers.
         LoadBalancer(TcpLoadBalancer) = "loadBalancer",
         /// Other services.
@@ -146,7 +142,7 @@ one_of! {
     }
 
     /// What a connection passes before its service (`tcp.middlewares.<name>`).
-    pub enum TcpMiddleware {
+    pub enum TcpMiddleware: "middleware" {
         /// Limits connections per client.
         InFlightConn(InFlightConn) = "inFlightConn",
         /// The old name of `ipAllowList`.
@@ -155,22 +151,3 @@ one_of! {
         IpAllowList(SourceRange) = "ipAllowList",
     }
 }
-
-macro_rules! one_type {
-    ($($type:ident: $what:literal),*) => { $(
-        impl Decode for $type {
-            fn decode(node: &Node<'_>, _how: How, path: &Path<'_>, errors: &mut Vec<ObjectError>) -> Option<Self> {
-                decode_one_of($what, Self::TYPES, node, path, errors, Self::decode_variant, |_, _| false)
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(Some(1))?;
-                self.serialize_entry(&mut map)?;
-                map.end()
-            }
-        }
-    )* };
-}
-one_type!(TcpService: "service", TcpMiddleware: "middleware");

@@ -1,15 +1,17 @@
-//! HTTP/1.1 through a real shard: framing, keep-alive, pooling, tunnels, failures.
+//! HTTP/1.1 through a real shard: framing, keep-alive, pooling, and what is refused. Attacks are in `hardening`, servers
+//! that fail in `server_failures`.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod interim;
 
 use std::io::{Read, Write};
 use std::time::Duration;
 
 use support::client::Client;
-use support::origin::{answering, origin};
-use support::proxy::{builder, proxy, wait_until};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use support::origin::{OK, answering, answering_bytes, origin};
+use support::proxy::{builder, proxy};
 
 #[test]
 fn a_request_reaches_the_origin_and_the_answer_comes_back() {
@@ -57,11 +59,7 @@ fn connections_are_kept_on_both_sides() {
 fn pipelined_requests_are_answered_in_order() {
     let origin = origin(|peer| {
         while let Some(seen) = peer.request() {
-            let path = seen.head.split(' ').nth(1).unwrap().to_owned();
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}",
-                path.len()
-            ));
+            peer.answer(seen.target());
         }
     });
     let proxy = proxy(&origin.config());
@@ -218,127 +216,6 @@ fn a_head_response_has_no_body() {
 }
 
 #[test]
-fn interim_responses_are_passed_on() {
-    let origin = origin(|peer| {
-        peer.request();
-        peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
-        peer.send(OK);
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    let hints = client.head();
-    assert!(
-        hints.starts_with("HTTP/1.1 103 ") && hints.contains("Link: </a.css>"),
-        "{hints}"
-    );
-    let response = client.response();
-    assert_eq!((response.status, response.field("link")), (200, None));
-}
-
-#[test]
-fn a_client_that_expects_continue_gets_the_origins_word() {
-    let origin = origin(|peer| {
-        let head = peer.head().unwrap();
-        assert!(head.contains("Expect: 100-continue"), "{head}");
-        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
-        let mut body = [0; 5];
-        peer.stream.read_exact(&mut body).unwrap();
-        peer.send(OK);
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client.send(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    );
-    assert!(client.head().starts_with("HTTP/1.1 100 "));
-    client.send("hello");
-    assert_eq!(client.response().status, 200);
-}
-
-#[test]
-fn an_origin_that_ignores_the_expectation_causes_no_long_wait() {
-    let origin = answering(OK);
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    let start = std::time::Instant::now();
-    client.send(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    );
-    assert!(client.head().starts_with("HTTP/1.1 100 "));
-    client.send("hello");
-    assert_eq!(client.response().status, 200);
-    assert!(
-        start.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        start.elapsed()
-    );
-    assert_eq!(origin.seen()[0].body, b"hello");
-}
-
-#[test]
-fn an_origin_that_refuses_the_expectation_is_heard_and_the_connection_closes() {
-    let origin = origin(|peer| {
-        peer.head();
-        peer.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client.send(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    );
-    let response = client.response();
-    assert_eq!(
-        (response.status, response.field("connection")),
-        (417, Some("close"))
-    );
-    assert!(client.is_closed());
-}
-
-#[test]
-fn a_websocket_is_a_tunnel_both_ways() {
-    let origin = origin(|peer| {
-        peer.head();
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly");
-        let mut bytes = [0; 1024];
-        while let Ok(n @ 1..) = peer.stream.read(&mut bytes) {
-            peer.send(&bytes[..n]);
-        }
-        peer.send("bye");
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client.send(
-        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-    );
-    let head = client.head();
-    assert!(
-        head.starts_with("HTTP/1.1 101 ") && head.contains("Upgrade: websocket"),
-        "{head}"
-    );
-    assert_eq!(client.read_exact(5), b"early");
-    client.send("ping");
-    assert_eq!(client.read_exact(4), b"ping");
-    client.shutdown_write();
-    assert_eq!(client.read_to_end(), b"bye", "the other direction goes on");
-}
-
-#[test]
-fn a_101_to_a_protocol_that_nobody_asked_for_is_502() {
-    let origin = origin(|peer| {
-        peer.head();
-        peer.send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
-        );
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client
-        .send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
-    assert_eq!(client.response().status, 502);
-}
-
-#[test]
 fn an_empty_host_field_becomes_the_servers_address() {
     let origin = answering(OK);
     let proxy = proxy(&origin.config());
@@ -347,36 +224,6 @@ fn an_empty_host_field_becomes_the_servers_address() {
     assert_eq!(client.response().status, 200);
     let head = &origin.seen()[0].head;
     assert!(head.contains("Host: 127.0.0.1:"), "{head}");
-}
-
-#[test]
-fn payload_before_the_101_waits_for_it() {
-    let origin = origin(|peer| {
-        let head = peer.head().unwrap();
-        assert!(head.ends_with("\r\n\r\n"));
-        peer.stream
-            .get_ref()
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        let mut byte = [0];
-        assert!(
-            peer.stream.read(&mut byte).is_err(),
-            "nothing before the 101"
-        );
-        peer.stream.get_ref().set_read_timeout(None).unwrap();
-        peer.send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
-        );
-        let mut bytes = [0; 5];
-        peer.stream.read_exact(&mut bytes).unwrap();
-        peer.send(bytes);
-    });
-    let proxy = proxy(&origin.config());
-    let mut client = Client::connect(proxy.addr);
-    client
-        .send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\nearly");
-    assert!(client.head().starts_with("HTTP/1.1 101 "));
-    assert_eq!(client.read_exact(5), b"early");
 }
 
 #[test]
@@ -513,16 +360,7 @@ fn round_robin_over_two_servers_and_shards_share_the_port() {
 
 #[test]
 fn many_clients_with_slow_readers_all_get_their_bytes() {
-    let body = vec![b'x'; 2_000_000];
-    let origin = origin(move |peer| {
-        while peer.request().is_some() {
-            peer.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            ));
-            peer.send(&body);
-        }
-    });
+    let origin = answering_bytes(2_000_000);
     let proxy = proxy(&origin.config());
     let addr = proxy.addr;
     let readers: Vec<_> = (0..8)
@@ -542,7 +380,6 @@ fn many_clients_with_slow_readers_all_get_their_bytes() {
     for reader in readers {
         assert!(reader.join().unwrap() > 2_000_000);
     }
-    wait_until("nothing", || true);
 }
 
 #[test]
