@@ -408,6 +408,12 @@ impl Bounded for i64 {
     }
 }
 
+impl Bounded for u32 {
+    fn is_below(&self, min: i64) -> bool {
+        i64::from(*self) < min
+    }
+}
+
 impl Bounded for GoDuration {
     fn is_below(&self, min: i64) -> bool {
         self.as_nanos() < min

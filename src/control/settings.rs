@@ -299,8 +299,8 @@ pub fn reactor(config: &StaticConfig) -> Result<ReactorConfig, String> {
         inbox_limit: limits.max_unread_bytes as usize,
         send_limit: limits.max_unsent_bytes as usize,
         accept_queue_limit: limits.max_accept_queue as usize,
-        flush_timeout: limits.flush_timeout.to_std(),
-        linger_time: limits.linger_timeout.to_std(),
+        flush_timeout: limits.flush_timeout.as_std(),
+        linger_time: limits.linger_timeout.as_std(),
         linger_bytes: limits.max_linger_bytes as usize,
         ..ReactorConfig::default()
     })

@@ -98,7 +98,7 @@ impl StoredHash {
 
     /// How long a check takes, in rounds of its kind that take about a microsecond; 0 for one that nothing
     /// matches.
-    pub(super) fn cost(&self) -> u64 {
+    pub fn cost(&self) -> u64 {
         match self.kind {
             // A round of bcrypt sets a key schedule up twice: some 50 µs.
             Kind::Bcrypt => {
