@@ -22,13 +22,14 @@ impl Talk {
     /// A response did not come, or not whole.
     pub(super) fn missing(&self, id: usize, trouble: &Trouble) {
         let scenario = &self.book.scenario;
-        let cuts = self.plan().asks.iter().any(|&id| {
-            let ask = &scenario.asks[id];
-            ask.cut.is_some()
-                || ask.answer.cut.is_some()
-                || ask.answer.page.cut.is_some()
-                || ask.answer.surplus
-        });
+        // A client's own breaks end its connection; an origin's, the one response.
+        let own = self.plan().asks.iter();
+        let cuts = own.into_iter().any(|&own| scenario.asks[own].cut.is_some());
+        let answer = &scenario.asks[id].answer;
+        let cuts = cuts
+            || answer.cut.is_some()
+            || answer.page.cut.is_some()
+            || scenario.asks.iter().any(|ask| ask.answer.surplus);
         // An origin that resets an idle connection may meet the response that is still on its way.
         let resets = |origin: &OriginPlan| origin.reset && origin.idle.is_some();
         let cuts = cuts || scenario.origins.iter().any(resets);
