@@ -94,7 +94,8 @@ impl Exchange<'_> {
 
     fn deliver_fixed(&mut self, body: Cow<'static, [u8]>, close: bool) -> After {
         if self.response.status == 499 {
-            return After::Abort;
+            // Nothing of this answer was sent, but earlier ones may still be leaving.
+            return After::Close;
         }
         // What is left of the request body would have to be read first; a close is simpler and sure.
         let keep_alive =

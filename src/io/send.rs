@@ -290,7 +290,8 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if connection.is_broken() {
+        // Without anything to wait for, closing at once is in order too.
+        if connection.is_broken() || connection.eof && connection.queued() == 0 {
             self.doom(key);
             return;
         }

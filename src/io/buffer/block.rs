@@ -152,18 +152,10 @@ impl Pool {
             while let Some(header) = NonNull::new(next) {
                 // SAFETY: blocks in the free list are live, initialised by `poison`, and owned by
                 // the list alone.
-                let (header, bytes) = unsafe {
-                    let data = header.as_ptr().cast::<u8>().add(HEADER);
-                    let header = header.as_ref();
-                    (
-                        header,
-                        std::slice::from_raw_parts(data, header.capacity as usize),
-                    )
-                };
-                let (words, rest) = bytes.as_chunks::<8>();
-                let whole = words.iter().all(|word| *word == [POISON; 8]);
-                spoiled += usize::from(!whole || rest.iter().any(|&byte| byte != POISON));
-                next = header.next.get();
+                unsafe {
+                    spoiled += usize::from(is_spoiled(header));
+                    next = header.as_ref().next.get();
+                }
             }
         }
         spoiled
@@ -178,6 +170,21 @@ impl Pool {
     }
 }
 
+/// Whether somebody has written to a poisoned block.
+///
+/// # Safety
+/// The block is live, initialised by poison, and nobody else's.
+unsafe fn is_spoiled(header: NonNull<Header>) -> bool {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe {
+        let data = header.as_ptr().cast::<u8>().add(HEADER);
+        std::slice::from_raw_parts(data, header.as_ref().capacity as usize)
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let whole = words.iter().all(|word| *word == [POISON; 8]);
+    !whole || rest.iter().any(|&byte| byte != POISON)
+}
+
 impl PoolState {
     fn take(&self, class: u8, size: usize) -> Block {
         self.alive.set(self.alive.get() + 1);
@@ -190,6 +197,11 @@ impl PoolState {
         };
         // SAFETY: blocks in the free list are live and owned by the list alone.
         let h = unsafe { header.as_ref() };
+        if self.unusual.get() & POISONS != 0 {
+            // SAFETY: as above, and blocks are poisoned before they come into the list.
+            let spoiled = unsafe { is_spoiled(header) };
+            assert!(!spoiled, "a buffer was written to after it came back");
+        }
         slot.set(h.next.get());
         self.spare_bytes
             .set(self.spare_bytes.get() - CLASS_SIZES[class as usize]);

@@ -25,6 +25,8 @@ pub struct Book {
     pub step: Cell<usize>,
     /// Clients that have not finished.
     pub clients: Gate<usize>,
+    /// Idle connections of clients were closed.
+    pub swept: Cell<bool>,
     /// Origins shall end.
     pub ending: Gate<bool>,
     /// Responses that came as planned.
@@ -49,6 +51,7 @@ impl Book {
         Rc::new(Book {
             step: Cell::new(scenario.first_step),
             clients: Gate::default(),
+            swept: Cell::default(),
             ending: Gate::default(),
             answered: Cell::default(),
             refused: Cell::default(),

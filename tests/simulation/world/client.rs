@@ -285,6 +285,9 @@ impl Talk {
                 return;
             }
         }
+        if self.plan().ending == Ending::EarlyHalfClose {
+            self.stream.shutdown_write();
+        }
     }
 
     /// Sends up to `most` of some bytes; false if the connection failed or the writer shall end.
@@ -363,7 +366,7 @@ impl Talk {
             return;
         }
         let patience = match self.plan().ending {
-            Ending::HalfClose => {
+            Ending::HalfClose | Ending::EarlyHalfClose => {
                 self.stream.shutdown_write();
                 PATIENCE
             }
@@ -397,7 +400,14 @@ impl Talk {
                     return After::End;
                 }
                 Err(trouble) => {
-                    self.missing(id, &trouble);
+                    // A request may meet the end of its idle connection, and a client that has ended its
+                    // direction counts as gone until its response begins.
+                    let swept = self.book.swept.get() && self.book.times_seen(id) == 0;
+                    let gone =
+                        self.plan().ending == Ending::EarlyHalfClose && self.state.get().written;
+                    if !(swept || gone) || !reader.rest().is_empty() {
+                        self.missing(id, &trouble);
+                    }
                     return After::End;
                 }
             }

@@ -78,6 +78,7 @@ impl Scenario {
             .map(|_| client(choices, mood, introduces.is_some(), &mut asks))
             .collect();
         let steps = choices.below(6);
+        let sweeps = if choices.chance(1, 4) { 3 } else { 0 };
         Scenario {
             net: network,
             reactor: reactor(choices, calm),
@@ -85,6 +86,7 @@ impl Scenario {
             history,
             first_step: choices.below((STEPS - 6) as u64) as usize,
             changes: (0..steps).map(|_| choices.millis(60)).collect(),
+            sweeps: (0..sweeps).map(|_| choices.millis(60)).collect(),
             introduces,
             origins: (0..ORIGINS).map(|_| origin(choices, mood)).collect(),
             lookups: (0..=ORIGINS).map(|_| lookup(choices, mood)).collect(),
@@ -173,6 +175,7 @@ fn client(choices: &mut Choices, mood: Mood, introduces: bool, asks: &mut Vec<As
         ending: choices.pick(&[
             Ending::Close,
             Ending::HalfClose,
+            Ending::EarlyHalfClose,
             Ending::Reset,
             Ending::Idle,
         ]),

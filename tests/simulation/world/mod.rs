@@ -126,6 +126,7 @@ async fn play(io: Handle, book: Rc<Book>) {
     for number in 0..book.scenario.clients.len() {
         io.spawn(client::run(io.clone(), book.clone(), number, proxy.addr));
     }
+    io.spawn(sweep(io.clone(), book.clone()));
     for &pause in &book.scenario.changes {
         io.sleep(pause).await;
         book.step.set(book.step.get() + 1);
@@ -159,6 +160,15 @@ async fn play(io: Handle, book: Rc<Book>) {
     }
     if let Some(left) = left {
         book.violate(format!("left at rest: {left}"));
+    }
+}
+
+/// Closes idle connections of clients now and then.
+async fn sweep(io: Handle, book: Rc<Book>) {
+    for &pause in &book.scenario.sweeps {
+        io.sleep(pause).await;
+        book.swept.set(true);
+        io.close_idle_downstream();
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub first_step: usize,
     /// Pauses before each further step.
     pub changes: Vec<Duration>,
+    /// Pauses before all idle connections of clients are closed, as draining does.
+    pub sweeps: Vec<Duration>,
     /// Whether connections may begin with a PROXY header, and whether it is believed then.
     pub introduces: Option<bool>,
     /// By number.
@@ -153,6 +155,8 @@ pub enum Ending {
     Close,
     /// With an end of its own direction first.
     HalfClose,
+    /// With an end of its own direction behind the last request.
+    EarlyHalfClose,
     /// With a reset.
     Reset,
     /// After it was idle for some seconds.

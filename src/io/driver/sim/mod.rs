@@ -42,7 +42,7 @@ use super::super::buffer::Pool;
 use super::super::config::ReactorConfig;
 use super::super::instant::Instant;
 use super::super::notify::Notifier;
-use super::{Completion, Group, Op, Token};
+use super::{Completion, Group, Kind, Op, Token};
 
 use ledger::Ledger;
 pub use net::{Fault, FaultCounts, Rates, Sabotage, SimNet};
@@ -340,6 +340,10 @@ impl Sim {
         let Some(fd) = self.ledger.socket_of(token) else {
             return;
         };
+        if token.kind() == Kind::Send {
+            // What was started before is made before.
+            self.progress_send(fd);
+        }
         if let Some(port) = self.sockets.port_mut(fd) {
             if port.accept == Some(token) {
                 port.accept = None;

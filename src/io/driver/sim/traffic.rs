@@ -28,7 +28,7 @@ impl Sim {
         self.progress_receive(fd, pool);
     }
 
-    fn progress_send(&mut self, fd: RawFd) {
+    pub(super) fn progress_send(&mut self, fd: RawFd) {
         let Some(socket) = self.sockets.stream_mut(fd) else {
             return;
         };

@@ -104,7 +104,14 @@ impl Sim {
                 continue;
             }
             if !completion.more && self.sabotages_now(Sabotage::RepeatCompletion) {
-                self.ledger.told(completion.token, false);
+                // Past the ledger: whether those above notice is the question.
+                let Completion { token, result, .. } = completion;
+                out.push(Completion {
+                    token,
+                    result,
+                    more: false,
+                    chunk: None,
+                });
             }
             self.ledger.told(completion.token, completion.more);
             self.note(completion.token.0.rotate_left(17) ^ self.now ^ completion.result as u64);
