@@ -234,6 +234,21 @@ fn a_page_does_not_end_the_time_that_a_client_has_for_its_body() {
     assert!(client.is_closed());
 }
 
+/// It counts as gone, as with any slow upstream (`docs/deviations.md`), and not as one to be told the error.
+#[test]
+fn a_client_that_ends_its_direction_while_a_page_is_awaited_is_told_nothing() {
+    let pages = origin(|peer| {
+        peer.request();
+        // No answer: this waits for the end of the proxy's connection.
+        assert!(peer.request().is_none());
+    });
+    let proxy = with_page_for_401(&pages);
+    let mut client = Client::connect(proxy.addr);
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    client.shutdown_write();
+    assert_eq!(client.read_to_end(), b"");
+}
+
 #[test]
 fn interim_responses_of_a_page_do_not_reach_clients_of_http_1_0() {
     let pages = origin(|peer| {

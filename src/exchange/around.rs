@@ -104,6 +104,8 @@ impl Exchange<'_> {
         let reply = match result {
             Ok(Reply::Tunnel) => self.fail(Cause::Internal),
             Ok(reply) => reply,
+            // Nobody is there to be shown a page, or an error without one.
+            Err(Cause::ClientClosed) => return self.fail(Cause::ClientClosed),
             Err(cause) => self.fail(cause),
         };
         self.response.status = errors.shown_status(status);

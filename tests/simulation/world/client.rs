@@ -403,8 +403,8 @@ impl Talk {
                     // A request may meet the end of its idle connection, and a client that has ended its
                     // direction counts as gone until its response begins.
                     let swept = self.book.swept.get() && self.book.times_seen(id) == 0;
-                    let gone =
-                        self.plan().ending == Ending::EarlyHalfClose && self.state.get().written;
+                    let ending = self.plan().ending;
+                    let gone = ending == Ending::EarlyHalfClose && self.state.get().written;
                     if !(swept || gone) || !reader.rest().is_empty() {
                         self.missing(id, &trouble);
                     }

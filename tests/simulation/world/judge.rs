@@ -1,6 +1,8 @@
 //! What a client makes of the responses that it gets: whose each is, and whether there is a reason for it. Not
 //! for: reading them (`client`).
 
+use std::io::ErrorKind;
+
 use ringway::io::Fault;
 
 use super::client::Talk;
@@ -33,6 +35,9 @@ impl Talk {
         // An origin that resets an idle connection may meet the response that is still on its way.
         let resets = |origin: &OriginPlan| origin.reset && origin.idle.is_some();
         let cuts = cuts || scenario.origins.iter().any(resets);
+        // So may a client that sends more on a connection that was idle, and is closed: the system resets it.
+        let reset = matches!(trouble, Trouble::Failed(ErrorKind::ConnectionReset));
+        let cuts = cuts || reset && self.book.swept.get() && self.plan().asks.len() > 1;
         if !cuts && !scenario.net.rates.are_harmful() && !self.has_reset() {
             self.book
                 .violate(format!("request {id} has no whole response: {trouble:?}"));
