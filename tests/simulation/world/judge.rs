@@ -194,7 +194,10 @@ impl Talk {
         let unsure = |route: Option<&Route>| {
             route.is_some_and(|route| route.service.servers.iter().any(is_unsure))
         };
+        // The reset of a tunnel may overtake its 101.
+        let resets = ask.tunnel.and_then(|tunnel| tunnel.cut);
         scenario.net.rates.are_harmful()
+            || matches!(resets, Some((_, Break::Reset)))
             || ask.answer.cut.is_some()
             || ask.answer.garbage
             || scenario.asks.iter().any(|ask| ask.answer.surplus)
