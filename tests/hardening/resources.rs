@@ -104,6 +104,22 @@ fn slow_bodies_end_with_408_and_free_the_origin() {
     nothing_is_left(&proxy);
 }
 
+/// CVE-2024-28869: methods that seldom have a body wait for one no longer than others.
+#[test]
+fn a_body_that_is_announced_and_never_sent_ends_with_408_whatever_the_method() {
+    let origin = origin(|peer| while peer.request().is_some() {});
+    let proxy = with_timeouts(&origin, 300, 0, 0);
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let mut client = Client::connect(proxy.addr);
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n"
+        ));
+        let got = client.read_to_end();
+        assert!(got.starts_with(b"HTTP/1.1 408 "), "{method}: {got:?}");
+    }
+    nothing_is_left(&proxy);
+}
+
 #[test]
 fn slow_readers_end_at_the_write_timeout() {
     let origin = answering_bytes(30 << 20);
@@ -259,6 +275,20 @@ fn an_accept_flood_is_served_and_leaves_nothing_behind() {
     drop(idle);
     nothing_is_left(&proxy);
     assert_eq!(Client::connect(proxy.addr).get("/").status, 200);
+}
+
+/// However few may wait to be looked at, accepting goes on when they have been.
+#[test]
+fn an_accept_queue_of_one_is_slow_and_serves_everybody() {
+    let origin = answering(OK);
+    let process = one_file("")
+        .option("ringway: {limits: {maxAcceptQueue: 1}}")
+        .dynamic(&hosts(&[("a.test", &origin.url())]))
+        .start();
+    let clients = (0..400).map(|_| Client::connect(process.web()));
+    for client in &mut clients.collect::<Vec<_>>() {
+        assert_eq!(client.get("/").status, 200);
+    }
 }
 
 /// Processor time of a process so far.

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::{Mutex, mpsc};
 
 use super::support::client::{Client, Response};
 use super::support::origin::{Origin, Peer, origin};
@@ -83,14 +84,20 @@ fn surplus_behind_an_answer_poisons_no_pool() {
 
 #[test]
 fn surplus_on_an_idle_connection_ends_it() {
-    let origin = misframing(|peer| {
+    let (tell, told) = mpsc::channel();
+    let told = Mutex::new(told);
+    let origin = misframing(move |peer| {
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        // By then the connection lies in the pool.
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        let told = told.lock().expect("no panic holds it");
+        told.recv().expect("the test goes on");
         peer.send(INNER);
     });
     let proxy = proxy(&origin.config());
     assert_eq!(Client::connect(proxy.addr).get("/bad").text(), "ok");
+    wait_until("the connection lies in the pool", || {
+        proxy.count("parked_upstream") == 1
+    });
+    tell.send(()).expect("the origin waits");
     wait_until("the connection is dropped", || {
         proxy.count("parked_upstream_lost") == 1
     });
