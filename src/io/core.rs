@@ -28,6 +28,9 @@ use super::sleep::Sleeper;
 use super::stats::{SharedGauge, Stats};
 use super::timer::{Owner, Wheel};
 
+/// Wakers of a turn for which there is room from the start.
+pub(super) const WAKES: usize = 256;
+
 /// Connections closed per turn; more wait for the next turns, so that closing 100,000 idle ones
 /// does not hold up the others.
 const CLOSES_PER_TURN: usize = 512;
@@ -101,7 +104,7 @@ impl Core {
             fired: Vec::with_capacity(64),
             downstream_load: None,
             completions: Vec::with_capacity(256),
-            wakes: Vec::with_capacity(256),
+            wakes: Vec::with_capacity(WAKES),
             connections: Slab::new(),
             spare_actives: Vec::new(),
             unsent: Vec::with_capacity(64),

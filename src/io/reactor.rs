@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use super::buffer::{Buffer, Pool};
 use super::config::{DriverChoice, ReactorConfig};
-use super::core::{Core, remember};
+use super::core::{Core, WAKES, remember};
 use super::driver::{Driver, DriverKind, SimNet};
 use super::executor::{Executor, YieldNow};
 use super::instant::Instant;
@@ -146,7 +146,8 @@ impl Reactor {
         let main_waker = Waker::from(inner.executor.clone());
         let mut cx = Context::from_waker(&main_waker);
         inner.executor.wake_main();
-        let mut wakes = Vec::new();
+        // It changes places with the core's.
+        let mut wakes = Vec::with_capacity(WAKES);
         loop {
             inner.begin_turn(&mut wakes);
             if inner.executor.take_main_woken()
