@@ -82,7 +82,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         match read_request(stream, entry_point, scratch).await {
             Head::Complete => {}
             // Earlier answers may still be leaving.
-            Head::Ended => return held.release().close_gracefully(),
+            Head::Ended => return held.release().end(),
             Head::Malformed(error) => {
                 local.stats.count(|s| &s.refused);
                 return refuse(local, held.release(), error);
@@ -110,7 +110,7 @@ pub(crate) async fn serve(local: &Rc<Local>, stream: Stream, scratch: &mut Scrat
         // The PROXY address lives in this task, so the connection keeps it while idle.
         stream.set_deadline(Some(idle_until));
         if !matches!(stream.readable().await, Ok(true)) {
-            return held.release().close_gracefully();
+            return held.release().end();
         }
     }
 }

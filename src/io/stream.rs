@@ -296,6 +296,13 @@ impl Stream {
         handle.core().close_gracefully(key);
     }
 
+    /// Closes an accepted connection with which nothing more is to be done: in order if something queued is
+    /// still leaving ([`Stream::close_gracefully`]), else at once.
+    pub fn end(self) {
+        let (handle, key) = self.release();
+        handle.core().end_idle(key);
+    }
+
     /// Closes with a reset (RST). Queued bytes are lost.
     pub fn abort(self) {
         self.with_record(|c| c.reset = true);
